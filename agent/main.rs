@@ -1,0 +1,2 @@
+//! nodeprep.
+fn main() {}
