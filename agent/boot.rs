@@ -1,0 +1,6 @@
+//! Boot truth: what the next boot will really make of the files that are there, whoever wrote them.
+
+pub mod cmdline;
+pub mod dropins;
+pub mod modules;
+pub mod units;

@@ -1,0 +1,130 @@
+//! Which unit files systemd has and which of them the boot will start, read from the file system:
+//! the answer is the same whether systemd runs or not.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::finding::Origin;
+use crate::host::Host;
+
+/// Unit directories from the strongest to the weakest (systemd.unit(5)); generated and transient
+/// ones belong to the running boot and are made anew by the next.
+const DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+/// Where system generators are (systemd.generator(7)), strongest first.
+const GENERATORS: [&str; 5] = [
+    "/run/systemd/system-generators",
+    "/etc/systemd/system-generators",
+    "/usr/local/lib/systemd/system-generators",
+    "/usr/lib/systemd/system-generators",
+    "/lib/systemd/system-generators",
+];
+
+/// Where a mask of a unit goes.
+#[must_use]
+pub fn mask_path(unit: &str) -> PathBuf {
+    Path::new("/etc/systemd/system").join(unit)
+}
+
+/// Where a mask of a generator goes.
+#[must_use]
+pub fn generator_mask_path(generator: &str) -> PathBuf {
+    Path::new("/etc/systemd/system-generators").join(generator)
+}
+
+/// The unit's file, if it has one that is not a mask.
+///
+/// # Errors
+/// Where a directory cannot be looked into.
+pub fn file(host: &Host, unit: &str) -> Result<Option<PathBuf>> {
+    first(host, &DIRECTORIES, unit)
+}
+
+/// The generator's program, if it has one that is not masked.
+///
+/// # Errors
+/// Where a directory cannot be looked into.
+pub fn generator(host: &Host, name: &str) -> Result<Option<PathBuf>> {
+    first(host, &GENERATORS, name)
+}
+
+/// Units whose names end in `suffix` and that some unit wants or requires by a link, with that
+/// link: those the boot may start. Masked ones and those without a file are left out.
+///
+/// # Errors
+/// Where a directory cannot be looked into.
+pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, Origin)>> {
+    let mut units: Vec<(String, Origin)> = Vec::new();
+    for directory in DIRECTORIES.iter().map(Path::new) {
+        if directory.starts_with("/lib") && host.link(Path::new("/lib"))?.is_some() {
+            continue;
+        }
+        let names = host.list(directory)?;
+        let wants = |name: &&String| name.ends_with(".wants") || name.ends_with(".requires");
+        for dir in names.iter().filter(wants).map(|name| directory.join(name)) {
+            for unit in host
+                .list(&dir)?
+                .iter()
+                .filter(|unit| unit.ends_with(suffix))
+            {
+                if units.iter().all(|(seen, _)| seen != unit) && file(host, unit)?.is_some() {
+                    units.push((unit.clone(), Origin::file(&dir.join(unit))));
+                }
+            }
+        }
+    }
+    Ok(units)
+}
+
+fn first(host: &Host, directories: &[&str], name: &str) -> Result<Option<PathBuf>> {
+    for path in directories.iter().map(|dir| Path::new(dir).join(name)) {
+        if host.kind(&path)?.is_none() {
+            continue;
+        }
+        let masked = host
+            .link(&path)?
+            .is_some_and(|target| target == Path::new("/dev/null"));
+        return Ok((!masked).then_some(path));
+    }
+    Ok(None)
+}
+
+/// A path as a unit name: `/dev/disk/by-uuid/x-y` is `dev-disk-by\x2duuid-x\x2dy` (systemd.unit(5),
+/// string escaping).
+#[must_use]
+pub fn escape_path(path: &str) -> String {
+    let trimmed = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("/");
+    let mut name = String::new();
+    for (index, byte) in trimmed.bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if index == 0 => name.push_str("\\x2e"),
+            byte if byte.is_ascii_alphanumeric() || b":_.".contains(&byte) => {
+                name.push(char::from(byte));
+            }
+            byte => name.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn escapes_as_systemd_escape_does() {
+        assert_eq!(
+            super::escape_path("/dev/disk/by-uuid/ab-c"),
+            "dev-disk-by\\x2duuid-ab\\x2dc"
+        );
+        assert_eq!(super::escape_path("//swap.img/"), "swap.img");
+    }
+}

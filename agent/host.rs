@@ -1,0 +1,142 @@
+//! The only door to the machine: whatever reads, asks or changes a host does so through [`Host`],
+//! so that a live machine, a captured tree and an unpacked image are one thing to every item.
+#![allow(clippy::disallowed_methods)] // this module is what the fence in clippy.toml is around
+
+mod commands;
+mod facts;
+mod files;
+mod lock;
+mod overlay;
+mod perform;
+mod profiles;
+mod signals;
+mod socket;
+mod store;
+mod syscall;
+mod write;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::error::Result;
+
+pub use facts::Facts;
+pub use files::Kind;
+pub use lock::RunLock;
+pub use overlay::Overlay;
+pub use perform::Prior;
+pub use profiles::{ProfileFile, default_profile, read_profile};
+pub use signals::Signals;
+pub use store::Store;
+
+/// What a host's answers are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The machine this program runs on.
+    Live,
+    /// A directory tree that holds a running host's files, `/proc` and `/sys` included.
+    Captured,
+    /// A directory tree that will be booted: it has no running system.
+    Image,
+}
+
+/// A host: its files, kernel and services as they are now.
+///
+/// Every source is read once and remembered until [`Host::refresh`].
+#[derive(Debug)]
+pub struct Host {
+    origin: Origin,
+    /// The tree's root; none for the live machine, whose paths are used as they are.
+    root: Option<(PathBuf, OwnedFd)>,
+    overlay: Overlay,
+    read: RefCell<HashMap<PathBuf, Option<Rc<[u8]>>>>,
+    listed: RefCell<HashMap<PathBuf, Rc<[String]>>>,
+    no_boot: OnceCell<Option<&'static str>>,
+}
+
+impl Host {
+    /// The machine this program runs on.
+    #[must_use]
+    pub fn live() -> Self {
+        Self::new(Origin::Live, None)
+    }
+
+    /// A captured host: a tree with `/proc` and `/sys` as files, beside `facts.json`.
+    ///
+    /// # Errors
+    /// Where `dir` cannot be opened as a directory.
+    pub fn captured(dir: &Path) -> Result<Self> {
+        Ok(Self::new(
+            Origin::Captured,
+            Some((dir.to_owned(), files::open_root(dir)?)),
+        ))
+    }
+
+    /// An image: a tree that will be booted; only its boot truth is asked, none of its programs run.
+    ///
+    /// # Errors
+    /// Where `dir` cannot be opened as a directory.
+    pub fn image(dir: &Path) -> Result<Self> {
+        Ok(Self::new(
+            Origin::Image,
+            Some((dir.to_owned(), files::open_root(dir)?)),
+        ))
+    }
+
+    fn new(origin: Origin, root: Option<(PathBuf, OwnedFd)>) -> Self {
+        Self {
+            origin,
+            root,
+            overlay: Overlay::default(),
+            read: RefCell::default(),
+            listed: RefCell::default(),
+            no_boot: OnceCell::new(),
+        }
+    }
+
+    /// Forgets what was read and planned: the next answers are those of the host as it is now.
+    pub fn refresh(&mut self) {
+        self.overlay = Overlay::default();
+        self.read.get_mut().clear();
+        self.listed.get_mut().clear();
+    }
+
+    /// Why this host has no running system to ask, where it has none.
+    #[must_use]
+    pub fn no_live(&self) -> Option<&'static str> {
+        (self.origin == Origin::Image).then_some("an image has no running system")
+    }
+
+    /// Why systemd will not make this host's next boot, where it will not.
+    ///
+    /// A running systemd has made `/run/systemd/system` (sd_booted(3)); an image is judged by what
+    /// it will be.
+    #[must_use]
+    pub fn no_boot(&self) -> Option<&'static str> {
+        *self.no_boot.get_or_init(|| {
+            let booted = self.origin == Origin::Image
+                || self
+                    .is_directory(Path::new("/run/systemd/system"))
+                    .unwrap_or(true);
+            (!booted).then_some("systemd does not run here, so no boot will read it")
+        })
+    }
+
+    /// Whether this is a tree that will be booted elsewhere.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        self.origin == Origin::Image
+    }
+
+    /// The running kernel's release (`uname -r`); none for an image.
+    ///
+    /// # Errors
+    /// Where `/proc/sys/kernel/osrelease` cannot be read.
+    pub fn kernel_release(&self) -> Result<Option<String>> {
+        let text = self.text(Path::new("/proc/sys/kernel/osrelease"))?;
+        Ok(text.map(|text| text.trim().to_owned()))
+    }
+}

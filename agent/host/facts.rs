@@ -1,0 +1,182 @@
+//! What a profile may want to know about the host it prepares.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use procfs::FromRead;
+use procfs::net::RouteEntries;
+use serde::{Deserialize, Serialize};
+
+use super::{Host, Origin};
+use crate::error::{Result, trouble};
+
+/// Facts about a host, by the names templates use (`{{ facts.node_ip }}`).
+///
+/// An image has only those its files tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// The running host name, or the one in /etc/hostname for an image.
+    pub hostname: Option<String>,
+    /// First address of the interface that holds the IPv4 default route, else the IPv6 one's.
+    pub node_ip: Option<String>,
+    /// Logical processors.
+    pub cpus: Option<usize>,
+    /// Memory in MiB.
+    pub memory: Option<u64>,
+    /// `ID` of os-release(5): debian, ubuntu, centos, rocky …
+    pub distribution: Option<String>,
+    /// `VERSION_ID` of os-release(5).
+    pub distribution_version: Option<String>,
+    /// `PRETTY_NAME` of os-release(5).
+    pub distribution_name: Option<String>,
+    /// Release of the running kernel.
+    pub kernel: Option<String>,
+    /// The machine as uname(2) names it: x86_64, aarch64 …
+    pub architecture: Option<String>,
+}
+
+/// What a captured tree says where a file can't.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answers {
+    /// As `nodeprep facts --output json` printed them there.
+    pub facts: Facts,
+    /// Unix sockets that something listened on.
+    pub listening: Vec<PathBuf>,
+}
+
+impl Host {
+    /// The host's facts.
+    ///
+    /// # Errors
+    /// Where a file that tells one exists and cannot be read.
+    pub fn facts(&self) -> Result<Facts> {
+        match self.origin {
+            Origin::Captured => Ok(self.answers()?.facts),
+            Origin::Live | Origin::Image => self.observe_facts(),
+        }
+    }
+
+    pub(super) fn answers(&self) -> Result<Answers> {
+        let path = Path::new("/answers.json");
+        let bytes = self.bytes(path)?.unwrap_or_default();
+        serde_json::from_slice(&bytes).map_err(|error| trouble!("{}: {error}", path.display()))
+    }
+
+    fn observe_facts(&self) -> Result<Facts> {
+        let line = |path: &str| -> Result<Option<String>> {
+            Ok(self
+                .text(Path::new(path))?
+                .map(|text| text.trim().to_owned()))
+        };
+        let hostname = match line("/proc/sys/kernel/hostname")? {
+            Some(name) => Some(name),
+            None => line("/etc/hostname")?,
+        };
+        let mut facts = Facts {
+            hostname,
+            kernel: self.kernel_release()?,
+            ..Facts::default()
+        };
+        self.add_distribution(&mut facts)?;
+        if self.origin == Origin::Live {
+            facts.node_ip = node_ip(self)?;
+            facts.architecture = Some(std::env::consts::ARCH.to_owned());
+            facts.cpus = std::thread::available_parallelism().ok().map(Into::into);
+            let mut system = sysinfo::System::new().map_err(|error| trouble!("memory: {error}"))?;
+            system.refresh_memory();
+            facts.memory = Some(system.total_memory() >> 20);
+        }
+        Ok(facts)
+    }
+
+    /// os-release(5): /etc wins over /usr/lib, values may be quoted.
+    fn add_distribution(&self, facts: &mut Facts) -> Result<()> {
+        let etc = self.text(Path::new("/etc/os-release"))?;
+        let text = match etc {
+            Some(text) => text,
+            None => self
+                .text(Path::new("/usr/lib/os-release"))?
+                .unwrap_or_default(),
+        };
+        let value = |key: &str| {
+            let mut lines = text.lines().filter_map(|line| line.trim().split_once('='));
+            let (_, value) = lines.find(|(name, _)| *name == key)?;
+            Some(value.trim_matches(['"', '\'']).to_owned())
+        };
+        facts.distribution = value("ID");
+        facts.distribution_version = value("VERSION_ID");
+        facts.distribution_name = value("PRETTY_NAME");
+        Ok(())
+    }
+}
+
+/// The address other nodes reach this one by, as kubeadm guesses it: of the interface that holds
+/// the default route with the lowest metric.
+fn node_ip(host: &Host) -> Result<Option<String>> {
+    let routes = host
+        .bytes(Path::new("/proc/net/route"))?
+        .unwrap_or_default();
+    let RouteEntries(routes) =
+        RouteEntries::from_read(&*routes).map_err(|error| trouble!("/proc/net/route: {error}"))?;
+    let default = |ip: &Ipv4Addr, mask: &Ipv4Addr| ip.is_unspecified() && mask.is_unspecified();
+    let v4 = routes
+        .iter()
+        .filter(|route| default(&route.destination, &route.mask))
+        .min_by_key(|route| route.metrics)
+        .map(|route| route.iface.clone());
+    let address = match v4 {
+        Some(interface) => address_of(&interface, IpAddr::is_ipv4)?,
+        None => None,
+    };
+    match (address, default_v6(host)?) {
+        (Some(address), _) => Ok(Some(address)),
+        (None, Some(interface)) => address_of(&interface, IpAddr::is_ipv6),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The interface of the IPv6 default route: `/proc/net/ipv6_route` has ten fields a line, the
+/// destination, its prefix length in hex, …, the metric sixth, the interface last
+/// (net/ipv6/route.c, `rt6_info_route`).
+fn default_v6(host: &Host) -> Result<Option<String>> {
+    let text = host
+        .text(Path::new("/proc/net/ipv6_route"))?
+        .unwrap_or_default();
+    let rows = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let best = rows
+        .filter_map(|row| match row.as_slice() {
+            [to, "00", .., metric, _, _, _, interface]
+                if to.bytes().all(|b| b == b'0') && *interface != "lo" =>
+            {
+                Some(((*metric).to_owned(), (*interface).to_owned()))
+            }
+            _ => None,
+        })
+        .min();
+    Ok(best.map(|(_, interface)| interface))
+}
+
+fn address_of(interface: &str, wanted: impl Fn(&IpAddr) -> bool) -> Result<Option<String>> {
+    let all = nix::ifaddrs::getifaddrs().map_err(|e| trouble!("addresses: {}", e.desc()))?;
+    let addresses = all
+        .filter(|a| a.interface_name == interface)
+        .filter_map(|a| a.address);
+    let mut ips = addresses.filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+    });
+    Ok(ips
+        .find(|ip| wanted(ip) && !link_local(ip))
+        .map(|ip| ip.to_string()))
+}
+
+fn link_local(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,312 @@
+//! Reading files of a host, each once a run, without ever leaving its root or hanging on a FIFO.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag};
+
+use super::{Host, Origin};
+use crate::error::{Result, trouble};
+
+/// First buffer for `/proc/sys`: the kernel allocates and zeroes as much as the buffer given to
+/// read(2) (fs/proc/proc_sysctl.c, `proc_sys_call_handler`), and nearly all values are shorter.
+const SYSCTL_BUFFER: usize = 128;
+/// First buffer for other files that tell no size.
+const PROC_BUFFER: usize = 4096;
+/// Larger files are refused: nothing we read comes near (modules.dep is below 2 MiB), and a sparse
+/// file must not take the machine's memory.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// The kernel's limit for one value and for the list of names (xattr(7), XATTR_SIZE_MAX).
+const LARGEST_ATTRIBUTE: usize = 64 << 10;
+
+/// What a path is, links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A device, FIFO or socket.
+    Other,
+}
+
+/// Opens the root of a tree.
+pub(super) fn open_root(dir: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(dir, flags, Mode::empty())
+        .map_err(|e| trouble!("{}: {}: give a directory", dir.display(), e.desc()))
+}
+
+impl Host {
+    /// A file's bytes; none where it does not exist. A link to `/dev/null` reads as empty.
+    ///
+    /// # Errors
+    /// Where it exists and cannot be read, is no regular file, or is larger than 16 MiB.
+    pub fn bytes(&self, path: &Path) -> Result<Option<Rc<[u8]>>> {
+        if let Some(planned) = self.overlay.file(path) {
+            return Ok(planned);
+        }
+        if self.origin == Origin::Image && is_runtime(path) {
+            return Ok(None);
+        }
+        if let Some(known) = self.read.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let bytes: Option<Rc<[u8]>> = self
+            .read_now(path)
+            .map_err(|e| trouble!("{}: {}", path.display(), e))?
+            .map(Into::into);
+        self.read
+            .borrow_mut()
+            .insert(path.to_owned(), bytes.clone());
+        Ok(bytes)
+    }
+
+    /// A file's text, bytes that are not UTF-8 replaced; none where it does not exist.
+    ///
+    /// # Errors
+    /// As [`Host::bytes`].
+    pub fn text(&self, path: &Path) -> Result<Option<String>> {
+        Ok(self
+            .bytes(path)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The names in a directory, sorted by byte value; none where there is no such directory.
+    /// Names that are not UTF-8 are left out: no configuration we know has one.
+    ///
+    /// # Errors
+    /// Where the directory exists and cannot be read.
+    pub fn list(&self, dir: &Path) -> Result<Rc<[String]>> {
+        if self.origin == Origin::Image && is_runtime(dir) {
+            return Ok(Rc::from([]));
+        }
+        if let Some(known) = self.listed.borrow().get(dir) {
+            return Ok(self.overlay.names_in(dir, known));
+        }
+        let mut names = self
+            .list_now(dir)
+            .map_err(|e| trouble!("{}: {}", dir.display(), e))?;
+        names.sort_unstable();
+        let names: Rc<[String]> = names.into();
+        self.listed
+            .borrow_mut()
+            .insert(dir.to_owned(), names.clone());
+        Ok(self.overlay.names_in(dir, &names))
+    }
+
+    /// Where a symbolic link points; none where `path` is no link.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn link(&self, path: &Path) -> Result<Option<PathBuf>> {
+        if let Some(planned) = self.overlay.link(path) {
+            return Ok(planned);
+        }
+        let answer = self
+            .beside(path)
+            .and_then(|(dir, name)| nix::fcntl::readlinkat(dir, &*name));
+        match answer {
+            Ok(target) => Ok(Some(target.into())),
+            Err(Errno::EINVAL | Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(error) => Err(trouble!("{}: {}", path.display(), error.desc())),
+        }
+    }
+
+    /// What a path is, links not followed; none where there is nothing.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn kind(&self, path: &Path) -> Result<Option<Kind>> {
+        if let Some(kind) = self.overlay.kind(path) {
+            return Ok(Some(kind));
+        }
+        if self.origin == Origin::Image && is_runtime(path) {
+            return Ok(None);
+        }
+        match self.stat(path) {
+            Ok(stat) => Ok(Some(kind_of(&stat))),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(error) => Err(trouble!("{}: {}", path.display(), error.desc())),
+        }
+    }
+
+    /// Whether a path is a directory, links followed.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn is_directory(&self, path: &Path) -> Result<bool> {
+        if self.overlay.kind(path) == Some(Kind::Directory) {
+            return Ok(true);
+        }
+        match self.open(path, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
+            Err(error) => Err(trouble!("{}: {}", path.display(), error.desc())),
+        }
+    }
+
+    /// Opens a path of the host; in a tree no link can lead outside its root (openat2(2),
+    /// RESOLVE_IN_ROOT).
+    pub(super) fn open(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        let flags = flags | OFlag::O_CLOEXEC;
+        let Some((_, root)) = &self.root else {
+            return nix::fcntl::open(path, flags, Mode::empty());
+        };
+        let how = OpenHow::new()
+            .flags(flags)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        let inside = if inside.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            inside
+        };
+        nix::fcntl::openat2(root, inside, how)
+    }
+
+    /// The opened directory a path is in, and the path's last name.
+    pub(super) fn beside(&self, path: &Path) -> nix::Result<(OwnedFd, std::ffi::OsString)> {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::EINVAL);
+        };
+        Ok((
+            self.open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY)?,
+            name.to_owned(),
+        ))
+    }
+
+    /// lstat(2) on a path of the host.
+    pub(super) fn stat(&self, path: &Path) -> nix::Result<FileStat> {
+        if path.parent().is_none() {
+            return nix::sys::stat::fstat(self.open(path, OFlag::O_PATH)?);
+        }
+        let (dir, name) = self.beside(path)?;
+        nix::sys::stat::fstatat(dir, &*name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    fn read_now(&self, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+        // O_NONBLOCK: opening a FIFO that someone put there must not hang (open(2)).
+        let fd = match self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return self.dangling(path),
+            Err(error) => return Err(error.into()),
+        };
+        let file = File::from(fd);
+        let meta = file.metadata()?;
+        if meta.file_type().is_char_device() {
+            return self.dangling(path);
+        }
+        if !meta.is_file() {
+            return Err(std::io::Error::other("is not a regular file: move it away"));
+        }
+        if meta.len() > LARGEST_FILE {
+            return Err(std::io::Error::other(
+                "is larger than 16 MiB: that is no configuration",
+            ));
+        }
+        let first = match meta.len() {
+            0 if path.starts_with("/proc/sys") => SYSCTL_BUFFER,
+            0 => PROC_BUFFER,
+            // One byte more, so that one read sees the end as well.
+            size => usize::try_from(size).unwrap_or(PROC_BUFFER) + 1,
+        };
+        read_all(file, first).map(Some)
+    }
+
+    /// What a path that leads to no file reads as: empty where it is a link to `/dev/null`.
+    fn dangling(&self, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+        let target = self.link(path).map_err(std::io::Error::other)?;
+        Ok(target
+            .filter(|target| target == Path::new("/dev/null"))
+            .map(|_| Vec::new()))
+    }
+
+    fn list_now(&self, dir: &Path) -> std::io::Result<Vec<String>> {
+        let fd = match self.open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut names = Vec::new();
+        for entry in nix::dir::Dir::from_fd(fd)?.iter() {
+            match entry?.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push(name.to_owned()),
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Reads to the end of a file, starting with a buffer of `first` bytes.
+fn read_all(mut file: File, first: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; first];
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..) {
+        match file.read(room) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        }
+        if filled == bytes.len() {
+            bytes.resize(filled * 2, 0);
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// What only a running system has.
+fn is_runtime(path: &Path) -> bool {
+    ["/proc", "/sys", "/run"]
+        .iter()
+        .any(|top| path.starts_with(top))
+}
+
+pub(super) fn kind_of(stat: &FileStat) -> Kind {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Kind::File,
+        SFlag::S_IFDIR => Kind::Directory,
+        SFlag::S_IFLNK => Kind::Link,
+        _ => Kind::Other,
+    }
+}
+
+/// Extended attributes of an open file: names with values.
+pub(super) fn attributes(fd: impl AsFd) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut names = vec![0u8; LARGEST_ATTRIBUTE];
+    let length = match rustix::fs::flistxattr(&fd, names.as_mut_slice()) {
+        Ok(length) => length,
+        // The file system has no attributes, then there are none to keep.
+        Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    names.truncate(length);
+    let mut all = Vec::new();
+    for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        let mut value = vec![0u8; LARGEST_ATTRIBUTE];
+        let length = rustix::fs::fgetxattr(&fd, &name, value.as_mut_slice())?;
+        value.truncate(length);
+        all.push((name, value));
+    }
+    Ok(all)
+}
+
+/// A kernel value as it is now, past what is remembered.
+pub(super) fn read_kernel(host: &Host, path: &Path) -> std::io::Result<String> {
+    let fd = host.open(path, OFlag::O_RDONLY)?;
+    let bytes = read_all(File::from(fd), SYSCTL_BUFFER)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,97 @@
+//! A host as the steps planned so far would leave it, for files and loaded modules and no more:
+//! enough for a dry run to see that a sysctl key appears once its module is loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::{Host, Kind};
+use crate::error::Result;
+use crate::step::Step;
+
+#[derive(Debug)]
+enum Planned {
+    File(Rc<[u8]>),
+    Link(PathBuf),
+    Directory,
+}
+
+/// Files and modules that planned steps will have made.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    files: BTreeMap<PathBuf, Planned>,
+    modules: BTreeSet<String>,
+}
+
+impl Overlay {
+    pub(super) fn file(&self, path: &Path) -> Option<Option<Rc<[u8]>>> {
+        match self.files.get(path)? {
+            Planned::File(bytes) => Some(Some(bytes.clone())),
+            // The only links we plan are masks, and a mask reads as empty.
+            Planned::Link(_) => Some(Some(Rc::from([]))),
+            Planned::Directory => None,
+        }
+    }
+
+    pub(super) fn link(&self, path: &Path) -> Option<Option<PathBuf>> {
+        match self.files.get(path)? {
+            Planned::Link(target) => Some(Some(target.clone())),
+            Planned::File(_) | Planned::Directory => Some(None),
+        }
+    }
+
+    pub(super) fn kind(&self, path: &Path) -> Option<Kind> {
+        Some(match self.files.get(path)? {
+            Planned::File(_) => Kind::File,
+            Planned::Link(_) => Kind::Link,
+            Planned::Directory => Kind::Directory,
+        })
+    }
+
+    pub(super) fn names_in(&self, dir: &Path, names: &Rc<[String]>) -> Rc<[String]> {
+        let planned = self.files.keys().filter(|path| path.parent() == Some(dir));
+        let new: Vec<String> = planned
+            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+            .filter(|name| names.binary_search(name).is_err())
+            .collect();
+        if new.is_empty() {
+            return names.clone();
+        }
+        let mut all: Vec<String> = names.iter().cloned().chain(new).collect();
+        all.sort_unstable();
+        all.into()
+    }
+}
+
+impl Host {
+    /// Lets later questions see the host as `step` would leave it.
+    ///
+    /// # Errors
+    /// Where a shared file's link cannot be looked up.
+    pub fn lay_over(&mut self, step: &Step) -> Result<()> {
+        let files = &mut self.overlay.files;
+        match step {
+            Step::WriteFile { path, content, .. } => {
+                files.insert(path.clone(), Planned::File(content.as_slice().into()));
+            }
+            Step::WriteLink { path, target } => {
+                files.insert(path.clone(), Planned::Link(target.clone()));
+            }
+            Step::MakeDirectory { path } => {
+                files.insert(path.clone(), Planned::Directory);
+            }
+            Step::LoadModule { name } => {
+                let names = crate::boot::modules::with_dependencies(self, name)?;
+                self.overlay.modules.extend(names);
+            }
+            Step::WriteKernel { .. } | Step::SwapOff { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a planned step will have loaded this module.
+    #[must_use]
+    pub fn will_load(&self, module: &str) -> bool {
+        self.overlay.modules.contains(module)
+    }
+}

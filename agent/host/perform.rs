@@ -1,0 +1,221 @@
+//! The one place where steps are done. What was there before is read first, for the journal.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use procfs::FromRead;
+use serde::{Deserialize, Serialize};
+
+use super::files::{attributes, kind_of};
+use super::{Host, Kind, Origin};
+use crate::error::{Result, trouble};
+use crate::items::swap::{self, Area};
+use crate::items::sysctl::same_value;
+use crate::step::{Due, Step};
+
+/// What a step is about to change, complete enough to bring it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "prior", rename_all = "snake_case")]
+pub enum Prior {
+    /// There was nothing.
+    Absent,
+    /// A regular file.
+    File {
+        /// The file itself, where the step's path was a link to it.
+        path: PathBuf,
+        /// Its bytes.
+        #[serde(with = "crate::step::content")]
+        content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Extended attributes, SELinux label and ACL included.
+        attributes: Vec<(String, Vec<u8>)>,
+    },
+    /// A symbolic link.
+    Link {
+        /// What it named.
+        target: PathBuf,
+    },
+    /// A directory.
+    Directory,
+    /// A kernel value.
+    Value {
+        /// As read, without white space at its end.
+        text: String,
+    },
+    /// A module.
+    Module {
+        /// Whether it was loaded.
+        loaded: bool,
+    },
+    /// A swap area in use.
+    Swap(Area),
+}
+
+impl Host {
+    /// What `step` is about to change.
+    ///
+    /// # Errors
+    /// Where it cannot be read; then the step must not be done.
+    pub fn prior(&self, step: &Step) -> Result<Prior> {
+        match step {
+            Step::WriteFile { path, .. }
+            | Step::WriteLink { path, .. }
+            | Step::MakeDirectory { path } => self.prior_file(path),
+            Step::WriteKernel { path, .. } => Ok(match self.text(path)? {
+                Some(text) => Prior::Value {
+                    text: text.trim_end().to_owned(),
+                },
+                None => Prior::Absent,
+            }),
+            Step::LoadModule { name } => {
+                let loaded = self.is_directory(&Path::new("/sys/module").join(name))?;
+                Ok(Prior::Module { loaded })
+            }
+            Step::SwapOff { area } => {
+                let areas = swap::areas(self)?;
+                Ok(areas
+                    .into_iter()
+                    .find(|a| a.path == *area)
+                    .map_or(Prior::Absent, Prior::Swap))
+            }
+        }
+    }
+
+    /// Does one step. What it changed is seen by this host only after [`Host::refresh`].
+    ///
+    /// # Errors
+    /// Where the kernel, the file system or a program refuses; files are then as they were.
+    pub fn perform(&self, step: &Step) -> Result<()> {
+        tracing::info!("{step}");
+        match step {
+            Step::WriteFile {
+                path,
+                content,
+                owner,
+            } => self.replace(path, content, *owner),
+            Step::WriteLink { path, target } => self.replace_link(path, target),
+            Step::MakeDirectory { path } => self.make_directory(path),
+            Step::WriteKernel { path, value } => self.running()?.write_kernel(path, value),
+            Step::LoadModule { name } => self.running()?.run(&["modprobe", name]),
+            Step::SwapOff { area } => self.running()?.swap_off(area),
+        }
+    }
+
+    /// Does what is due once.
+    ///
+    /// # Errors
+    /// Where systemd refuses or does not answer in time.
+    pub fn settle(&self, due: &Due) -> Result<()> {
+        tracing::info!("{due}");
+        match due {
+            Due::DaemonReload => self.running()?.run(&["systemctl", "daemon-reload"]),
+        }
+    }
+
+    /// This host, if its running system is the one this program runs on.
+    fn running(&self) -> Result<&Self> {
+        match self.origin {
+            Origin::Live => Ok(self),
+            Origin::Captured | Origin::Image => {
+                Err(trouble!("a tree has no running system to change"))
+            }
+        }
+    }
+
+    fn prior_file(&self, path: &Path) -> Result<Prior> {
+        match self.kind(path)? {
+            None => return Ok(Prior::Absent),
+            Some(Kind::Directory) => return Ok(Prior::Directory),
+            Some(Kind::Link) => {
+                let target = self.link(path)?.unwrap_or_default();
+                return Ok(Prior::Link { target });
+            }
+            Some(Kind::File | Kind::Other) => {}
+        }
+        let read = || -> std::io::Result<Prior> {
+            let fd = self.open(
+                path,
+                OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW,
+            )?;
+            let stat = nix::sys::stat::fstat(&fd)?;
+            if kind_of(&stat) != Kind::File {
+                return Err(std::io::Error::other("is no regular file: move it away"));
+            }
+            let attributes = attributes(&fd)?;
+            let mut content = Vec::new();
+            std::fs::File::from(fd).read_to_end(&mut content)?;
+            let (mode, uid, gid) = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
+            Ok(Prior::File {
+                path: path.to_owned(),
+                content,
+                mode,
+                uid,
+                gid,
+                attributes,
+            })
+        };
+        read().map_err(|error| trouble!("{}: {error}", path.display()))
+    }
+
+    fn write_kernel(&self, path: &Path, value: &str) -> Result<()> {
+        let shown = path.display();
+        let refused = |error: std::io::Error| match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EROFS) => {
+                trouble!(
+                    "{shown}: /proc/sys is read-only here (a container?): set it on the machine itself"
+                )
+            }
+            Some(Errno::EINVAL) => {
+                trouble!("{shown}: the kernel refuses \"{value}\": ask for a value it takes")
+            }
+            Some(Errno::ENOENT) => trouble!("{shown}: this kernel has no such key"),
+            _ => trouble!("{shown}: writing \"{value}\": {error}"),
+        };
+        // O_NOFOLLOW and openat2 are not needed: nothing below /proc/sys is a link or writable by others.
+        let fd = self
+            .open(path, OFlag::O_WRONLY | OFlag::O_NOFOLLOW)
+            .map_err(|e| refused(e.into()))?;
+        std::fs::File::from(fd)
+            .write_all(value.as_bytes())
+            .map_err(refused)?;
+        let now = super::files::read_kernel(self, path).map_err(refused)?;
+        if same_value(&now, value) {
+            return Ok(());
+        }
+        Err(trouble!(
+            "{shown}: the kernel keeps \"{}\" where \"{value}\" was written: ask for a value it takes",
+            now.trim_end()
+        ))
+    }
+
+    /// swapoff(2), refused where what is swapped out does not fit into memory.
+    fn swap_off(&self, path: &Path) -> Result<()> {
+        let Some(area) = swap::areas(self)?
+            .into_iter()
+            .find(|area| area.path == path)
+        else {
+            return Ok(());
+        };
+        let meminfo = self.bytes(Path::new("/proc/meminfo"))?.unwrap_or_default();
+        let meminfo = procfs::Meminfo::from_read(&*meminfo)
+            .map_err(|error| trouble!("/proc/meminfo: {error}"))?;
+        let available = meminfo.mem_available.unwrap_or(meminfo.mem_free) / 1024;
+        if available < area.used_kib {
+            return Err(trouble!(
+                "{}: {} MiB are swapped out and {} MiB of memory are free: stop something first",
+                path.display(),
+                area.used_kib / 1024,
+                available / 1024
+            ));
+        }
+        super::syscall::swapoff(path)
+            .map_err(|error| trouble!("swapoff {}: {error}", path.display()))
+    }
+}

@@ -1,0 +1,196 @@
+//! Findings and steps of every item on one host at one moment. `check` prints it, `apply` performs
+//! it, and making it again afterwards is the verification.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::finding::{Finding, State};
+use crate::host::Host;
+use crate::items::{Item, Stage};
+use crate::step::{Aspect, Due, Owner, Step};
+
+/// A step with the subjects it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedStep {
+    /// What is done.
+    #[serde(flatten)]
+    pub step: Step,
+    /// Which truth it changes.
+    pub aspect: Aspect,
+    /// The subjects of the item that need it.
+    pub serves: Vec<String>,
+}
+
+/// What one item found and would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ItemPlan {
+    /// The item's section name.
+    pub item: &'static str,
+    /// One finding a subject.
+    pub findings: Vec<Finding>,
+    /// In the order they are performed.
+    pub steps: Vec<PlannedStep>,
+    /// What is due once after the stage's steps, if any of this item's steps was performed.
+    pub due: Vec<Due>,
+}
+
+impl ItemPlan {
+    /// Adds a step that changes the running system.
+    pub fn live<S: Into<String>>(&mut self, step: Step, serves: impl IntoIterator<Item = S>) {
+        self.add(step, Aspect::Live, serves);
+    }
+
+    /// Adds a step that changes what the next boot makes.
+    pub fn boot<S: Into<String>>(&mut self, step: Step, serves: impl IntoIterator<Item = S>) {
+        self.add(step, Aspect::Boot, serves);
+    }
+
+    fn add<S: Into<String>>(
+        &mut self,
+        step: Step,
+        aspect: Aspect,
+        serves: impl IntoIterator<Item = S>,
+    ) {
+        let serves = serves.into_iter().map(Into::into).collect();
+        self.steps.push(PlannedStep {
+            step,
+            aspect,
+            serves,
+        });
+    }
+}
+
+/// The plan of a whole profile, or of one stage of it, in apply order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// One entry an item.
+    pub items: Vec<ItemPlan>,
+}
+
+impl Plan {
+    /// Plans the items of `stage`, or of all stages: each on the host as the steps planned before it
+    /// would leave it. Reads only. An item that cannot be observed is Unknown and stops no other.
+    pub fn make(host: &mut Host, items: &[Item], stage: Option<Stage>) -> Self {
+        let mut plan = Self::default();
+        for item in items
+            .iter()
+            .filter(|item| stage.is_none_or(|stage| item.stage() == stage))
+        {
+            let mut one = item.plan(host).unwrap_or_else(|error| unknown(&error));
+            one.item = item.name();
+            mask(&mut one, host, item.boots_by_systemd());
+            if let Err(error) = lay_over(host, &mut one, &plan) {
+                one = ItemPlan {
+                    item: item.name(),
+                    ..unknown(&error)
+                };
+            }
+            plan.items.push(one);
+        }
+        plan
+    }
+
+    /// Whether anything would be done.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        self.items.iter().any(|item| !item.steps.is_empty())
+    }
+
+    /// Every step in order, with the item it belongs to.
+    pub fn steps(&self) -> impl Iterator<Item = (&'static str, &PlannedStep)> {
+        self.items
+            .iter()
+            .flat_map(|item| item.steps.iter().map(move |step| (item.item, step)))
+    }
+}
+
+fn unknown(error: &crate::error::Error) -> ItemPlan {
+    let finding = Finding::new("item", State::unknown(error), State::unknown(error));
+    ItemPlan {
+        findings: vec![finding],
+        ..ItemPlan::default()
+    }
+}
+
+/// Takes away the aspect that this host does not have (an image has no running system, a container
+/// without systemd no boot), findings and steps alike.
+fn mask(plan: &mut ItemPlan, host: &Host, boots_by_systemd: bool) {
+    if let Some(reason) = host.no_live() {
+        plan.findings
+            .iter_mut()
+            .for_each(|f| f.live = State::not_applicable(reason));
+        plan.steps.retain(|step| step.aspect != Aspect::Live);
+        plan.due.clear();
+    }
+    if let Some(reason) = host.no_boot().filter(|_| boots_by_systemd) {
+        plan.findings
+            .iter_mut()
+            .for_each(|f| f.boot = State::not_applicable(reason));
+        plan.steps.retain(|step| step.aspect != Aspect::Boot);
+        plan.due.clear();
+    }
+}
+
+/// Completes an item's steps with the directories they need, refuses two owners of one file, and
+/// lets the next item see the host as these steps would leave it.
+fn lay_over(host: &mut Host, one: &mut ItemPlan, before: &Plan) -> Result<()> {
+    let mut steps = Vec::with_capacity(one.steps.len());
+    for planned in std::mem::take(&mut one.steps) {
+        if let Some((other, path)) = owner_of(before, &planned.step) {
+            return Err(crate::error::trouble!(
+                "{} is written by [{other}] already: give one of the two another file name",
+                path.display()
+            ));
+        }
+        for path in missing_directories(host, &planned.step)? {
+            let step = Step::MakeDirectory { path };
+            host.lay_over(&step)?;
+            steps.push(PlannedStep {
+                step,
+                ..planned.clone()
+            });
+        }
+        host.lay_over(&planned.step)?;
+        steps.push(planned);
+    }
+    one.steps = steps;
+    Ok(())
+}
+
+fn owner_of<'a>(before: &'a Plan, step: &Step) -> Option<(&'static str, &'a PathBuf)> {
+    let Step::WriteFile {
+        path,
+        owner: Owner::Ours,
+        ..
+    } = step
+    else {
+        return None;
+    };
+    before
+        .steps()
+        .find_map(|(item, planned)| match &planned.step {
+            Step::WriteFile {
+                path: other,
+                owner: Owner::Ours,
+                ..
+            } if other == path => Some((item, other)),
+            _ => None,
+        })
+}
+
+fn missing_directories(host: &Host, step: &Step) -> Result<Vec<PathBuf>> {
+    let mut missing = Vec::new();
+    for directory in step
+        .file()
+        .into_iter()
+        .flat_map(|path| path.ancestors().skip(1))
+    {
+        if host.is_directory(directory)? {
+            break;
+        }
+        missing.insert(0, directory.to_owned());
+    }
+    Ok(missing)
+}

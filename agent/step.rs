@@ -1,0 +1,177 @@
+//! The things that can be done to a host, as data: whoever can print a step can promise it, and
+//! whoever can store it can take it back.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Whose file a [`Step::WriteFile`] touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// A drop-in whose name the profile chose: a link found there (a mask) is replaced itself.
+    Ours,
+    /// A file others edit too (fstab, crictl.yaml): a link is followed to the file it names.
+    Shared,
+}
+
+/// One thing done to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Replace a file's content atomically; mode, owner and attributes of an existing file stay,
+    /// a new one is root's with mode 0644.
+    WriteFile {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// The whole new content.
+        #[serde(with = "content")]
+        content: Vec<u8>,
+        /// Whose file it is.
+        owner: Owner,
+    },
+    /// Make a symbolic link, replacing what has the name; a link to `/dev/null` masks.
+    WriteLink {
+        /// Absolute path of the link.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
+    /// Make a directory (mode 0755, root's).
+    MakeDirectory {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
+    /// Write a value below `/proc/sys` and read it back.
+    WriteKernel {
+        /// Absolute path of the value.
+        path: PathBuf,
+        /// The text written, without a final newline.
+        value: String,
+    },
+    /// Load a kernel module with the modules it needs.
+    LoadModule {
+        /// The module's name.
+        name: String,
+    },
+    /// Stop swapping on one area.
+    SwapOff {
+        /// The area as `/proc/swaps` names it.
+        area: PathBuf,
+    },
+}
+
+/// What is due once after a stage's steps, however many steps ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "due", rename_all = "snake_case")]
+pub enum Due {
+    /// systemd reads its unit files and runs its generators again.
+    DaemonReload,
+}
+
+/// Which truth of the host a step changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// The running system.
+    Live,
+    /// What the next boot will make.
+    Boot,
+}
+
+/// How well a step can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "undo", content = "text", rename_all = "snake_case")]
+pub enum Undo {
+    /// The prior state comes back, to the byte.
+    Exact,
+    /// Something close comes back; the text says what may not.
+    BestEffort(String),
+}
+
+impl Step {
+    /// How well this step can be taken back.
+    #[must_use]
+    pub fn undo(&self) -> Undo {
+        match self {
+            Self::WriteFile { .. }
+            | Self::WriteLink { .. }
+            | Self::MakeDirectory { .. }
+            | Self::WriteKernel { .. } => Undo::Exact,
+            Self::LoadModule { name } => Undo::BestEffort(format!(
+                "modprobe -r {name} refuses while anything uses the module"
+            )),
+            Self::SwapOff { .. } => Undo::BestEffort(
+                "the area is switched on again, what was swapped out stays in memory".into(),
+            ),
+        }
+    }
+
+    /// The file system path the step changes, where it is a file, link or directory.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::WriteFile { path, .. }
+            | Self::WriteLink { path, .. }
+            | Self::MakeDirectory { path } => Some(path),
+            Self::WriteKernel { .. } | Self::LoadModule { .. } | Self::SwapOff { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteFile {
+                path,
+                owner: Owner::Ours,
+                ..
+            } => write!(f, "write {}", path.display()),
+            Self::WriteFile { path, .. } => write!(f, "edit {}", path.display()),
+            Self::WriteLink { path, target } => {
+                write!(f, "link {} to {}", path.display(), target.display())
+            }
+            Self::MakeDirectory { path } => write!(f, "make directory {}", path.display()),
+            Self::WriteKernel { path, value } => {
+                write!(f, "write \"{value}\" to {}", path.display())
+            }
+            Self::LoadModule { name } => write!(f, "load module {name}"),
+            Self::SwapOff { area } => write!(f, "swap off {}", area.display()),
+        }
+    }
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DaemonReload => f.write_str("systemd daemon-reload"),
+        }
+    }
+}
+
+/// A file's content in JSON: text where it is UTF-8, else its bytes as numbers.
+pub(crate) mod content {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Content {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.serialize(to),
+            Err(_) => bytes.serialize(to),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        Ok(match Content::deserialize(from)? {
+            Content::Text(text) => text.into_bytes(),
+            Content::Bytes(bytes) => bytes,
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! The beginnings of files we make anew; files that exist are edited, never rendered.
+
+/// What a new file of this kind opens with.
+#[must_use]
+pub fn header(file: &str) -> String {
+    match file {
+        "sysctl.conf" => include_str!("../templates/sysctl.conf.hbs"),
+        "modules-load.conf" => include_str!("../templates/modules-load.conf.hbs"),
+        "crictl.yaml" => include_str!("../templates/crictl.yaml.hbs"),
+        _ => include_str!("../templates/zram-generator.conf.hbs"),
+    }
+    .to_owned()
+}
