@@ -1,0 +1,135 @@
+//! The registry of item kinds. Its order is the apply order: swap first, because everything later
+//! may need memory; modules before sysctls, because a module brings the keys; crictl last, because
+//! it asks for what the others made.
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::host::Host;
+use crate::plan::ItemPlan;
+use crate::profile::de;
+use crate::profile::diagnostic::ProfileError;
+use crate::profile::tree::Node;
+
+/// When an item is applied: each stage is planned on the host as the one before really left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Everything that writes files and kernel state.
+    Configure,
+    /// What asks a configured daemon.
+    Use,
+}
+
+impl Stage {
+    /// In the order they are applied.
+    pub const ALL: [Self; 2] = [Self::Configure, Self::Use];
+}
+
+/// What an item kind is: its typed section of the profile, that can look and compare, never act.
+pub trait Kind {
+    /// What [`Kind::observe`] finds, enough for [`Kind::diff`] to decide without the host.
+    type Observed;
+    /// The stage it is applied in.
+    const STAGE: Stage = Stage::Configure;
+    /// Whether its boot truth is made by systemd; a file that programs read themselves is true
+    /// without.
+    const BOOTS_BY_SYSTEMD: bool = true;
+    /// What `nodeprep explain` says.
+    const EXPLAIN: Explain;
+
+    /// Reads what the host has.
+    ///
+    /// # Errors
+    /// Where something that decides cannot be read: the item is then Unknown.
+    fn observe(&self, host: &Host) -> Result<Self::Observed>;
+
+    /// Compares, and says what would be done. Pure.
+    fn diff(&self, observed: &Self::Observed) -> ItemPlan;
+}
+
+/// The four answers of `nodeprep explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Explain {
+    /// Why a node needs it.
+    pub why: &'static str,
+    /// What is looked at, live and boot.
+    pub looks_at: &'static str,
+    /// What is changed.
+    pub changes: &'static str,
+    /// How to undo it by hand.
+    pub undo: &'static str,
+}
+
+/// One line a kind: its module, its type and (as the module's name) its section of the profile.
+macro_rules! registry {
+    ($($module:ident :: $kind:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// One item of a profile.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Item {
+            $(
+                #[doc = concat!("`[", stringify!($module), "]`")]
+                $kind($module::$kind),
+            )*
+        }
+
+        impl Item {
+            /// The sections a profile can have, in apply order.
+            pub const NAMES: &[&str] = &[$(stringify!($module)),*];
+
+            /// Reads the section `name`; none where there is no such kind.
+            ///
+            /// # Errors
+            /// Where the section's content is not what the kind expects.
+            pub fn from_section(name: &str, node: &Node) -> Option<std::result::Result<Self, ProfileError>> {
+                match name {
+                    $(stringify!($module) => Some(de::from_node(node, name).map(Self::$kind)),)*
+                    _ => None,
+                }
+            }
+
+            /// The section's name.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$kind(_) => stringify!($module),)* }
+            }
+
+            /// When it is applied.
+            #[must_use]
+            pub fn stage(&self) -> Stage {
+                match self { $(Self::$kind(_) => $module::$kind::STAGE,)* }
+            }
+
+            /// Whether its boot truth is made by systemd.
+            #[must_use]
+            pub fn boots_by_systemd(&self) -> bool {
+                match self { $(Self::$kind(_) => $module::$kind::BOOTS_BY_SYSTEMD,)* }
+            }
+
+            /// Looks and compares.
+            ///
+            /// # Errors
+            /// As [`Kind::observe`].
+            pub fn plan(&self, host: &Host) -> Result<ItemPlan> {
+                match self { $(Self::$kind(kind) => Ok(kind.diff(&kind.observe(host)?)),)* }
+            }
+
+            /// What a kind is about; none where there is no such kind.
+            #[must_use]
+            pub fn explain(name: &str) -> Option<Explain> {
+                match name {
+                    $(stringify!($module) => Some(<$module::$kind as Kind>::EXPLAIN),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+registry! {
+    swap::Swap,
+    modules::Modules,
+    sysctl::Sysctl,
+    crictl::Crictl,
+}

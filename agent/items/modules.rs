@@ -1,0 +1,281 @@
+//! Kernel modules: without br_netfilter pod traffic bypasses the firewall's rules, without overlay
+//! containerd cannot stack images, without ip_vs kube-proxy's ipvs mode does not start.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{Explain, Kind};
+use crate::boot::modules::{self as boot, BootModules, Load};
+use crate::error::Result;
+use crate::finding::{Finding, Origin, State};
+use crate::host::Host;
+use crate::items::sysctl::FileName;
+use crate::plan::ItemPlan;
+use crate::step::{Owner, Step};
+use crate::template;
+
+/// `[modules]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modules {
+    /// The file in /etc/modules-load.d that names those nothing else loads at boot.
+    #[serde(default)]
+    file: FileName,
+    /// The modules wanted.
+    load: Vec<Name>,
+}
+
+/// A kernel module's name: letters, digits, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if name.is_empty() || name.starts_with('-') || !name.bytes().all(plain) {
+            return Err(format!(
+                "\"{name}\" is no module name: expected letters, digits, `_` and `-`, as lsmod shows"
+            ));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// What the host has.
+#[derive(Debug)]
+pub struct Observed {
+    modules: Vec<Module>,
+    path: PathBuf,
+    text: Option<Vec<u8>>,
+}
+
+/// One wanted module.
+#[derive(Debug)]
+struct Module {
+    /// As the profile names it.
+    subject: String,
+    /// As the kernel that boots names it.
+    boot_name: String,
+    /// As the running kernel names it.
+    live_name: String,
+    live: State,
+    boot: State,
+}
+
+impl Kind for Modules {
+    type Observed = Observed;
+    const EXPLAIN: Explain = Explain {
+        why: "overlay: containerd's snapshotter stacks image layers with it. br_netfilter: makes \
+              bridged pod traffic visible to iptables and brings the net.bridge.* sysctls. ip_vs, \
+              ip_vs_rr, ip_vs_wrr, ip_vs_sh: kube-proxy in ipvs mode. nf_conntrack: kube-proxy's NAT.",
+        looks_at: "live: /sys/module/NAME (initstate live, or built in). boot: modules-load.d of \
+                   /etc, /run, /usr/local/lib and /usr/lib, CentOS 7's /etc/sysconfig/modules, \
+                   modules_load= ; against them blacklist and install lines in modprobe.d, \
+                   modprobe.blacklist= and module_blacklist= ; and whether the kernel that boots has \
+                   the module at all.",
+        changes: "loads what is missing with modprobe; names in /etc/modules-load.d/FILE what no \
+                  other file loads. A blacklist of someone else's is reported, never edited.",
+        undo: "remove the names from /etc/modules-load.d/FILE; `modprobe -r NAME`.",
+    };
+
+    fn observe(&self, host: &Host) -> Result<Observed> {
+        let path = self.file.within("/etc/modules-load.d");
+        let text = host.bytes(&path)?.map(|bytes| bytes.to_vec());
+        Ok(Observed { modules: Kernels::read(host)?.judge(host, &self.load)?, path, text })
+    }
+
+    fn diff(&self, observed: &Observed) -> ItemPlan {
+        let mut plan = ItemPlan::default();
+        let mut missing = Vec::new();
+        for module in &observed.modules {
+            if matches!(module.live, State::Differs { origin: None, .. }) && module.live_can_load() {
+                let step = Step::LoadModule { name: module.live_name.clone() };
+                plan.live(step, [&module.subject]);
+            }
+            if module.boot == not_listed() {
+                missing.push((module.boot_name.as_str(), module.subject.clone()));
+            }
+            let (live, boot) = (module.live.clone(), module.boot.clone());
+            plan.findings.push(Finding::new(&module.subject, live, boot));
+        }
+        if !missing.is_empty() {
+            let names = missing.iter().map(|(name, _)| *name);
+            let content = add_lines(observed.text.as_deref(), names);
+            let step = Step::WriteFile { path: observed.path.clone(), content, owner: Owner::Ours };
+            plan.boot(step, missing.into_iter().map(|(_, subject)| subject));
+        }
+        plan
+    }
+}
+
+impl Module {
+    fn live_can_load(&self) -> bool {
+        self.live == State::differs(NOT_LOADED, LOADED, None)
+    }
+}
+
+const NOT_LOADED: &str = "not loaded";
+const LOADED: &str = "loaded";
+
+fn not_listed() -> State {
+    State::differs("nothing loads it", LOADED, None)
+}
+
+/// The running kernel and the one that boots, with what they have and what boot loads.
+struct Kernels {
+    running: Option<(String, boot::Modules)>,
+    booting: Option<(String, boot::Modules)>,
+    boot: BootModules,
+    installed: Vec<String>,
+}
+
+impl Kernels {
+    fn read(host: &Host) -> Result<Self> {
+        let with_modules = |release: Option<String>| -> Result<_> {
+            let Some(release) = release else { return Ok(None) };
+            let modules = boot::Modules::read(host, &release)?;
+            Ok(Some((release, modules)))
+        };
+        let running = host.kernel_release()?;
+        let booting = boot::boot_kernel(host)?;
+        let running = with_modules(running)?;
+        let booting = match (&running, booting) {
+            (Some(running), Some(booting)) if running.0 == booting => Some(running.clone()),
+            (_, booting) => with_modules(booting)?,
+        };
+        let installed = boot::installed_kernels(host)?;
+        Ok(Self { running, booting, boot: BootModules::read(host)?, installed })
+    }
+
+    fn judge(&self, host: &Host, wanted: &[Name]) -> Result<Vec<Module>> {
+        wanted
+            .iter()
+            .map(|Name(subject)| {
+                let resolve = |kernel: &Option<(String, boot::Modules)>| match kernel {
+                    Some((_, modules)) => modules.resolve(subject),
+                    None => boot::normal(subject),
+                };
+                let (live_name, boot_name) = (resolve(&self.running), resolve(&self.booting));
+                Ok(Module {
+                    subject: subject.clone(),
+                    live: self.live(host, &live_name)?,
+                    boot: self.boot(&boot_name),
+                    live_name,
+                    boot_name,
+                })
+            })
+            .collect()
+    }
+
+    /// A loadable module is there once its initstate is `live`; one without initstate is built in
+    /// (Documentation/ABI/stable/sysfs-module).
+    fn live(&self, host: &Host, name: &str) -> Result<State> {
+        let dir = Path::new("/sys/module").join(name);
+        match host.text(&dir.join("initstate"))? {
+            Some(state) if state.trim() == "live" => return Ok(State::InSync),
+            Some(state) => return Ok(State::differs(state.trim(), LOADED, None)),
+            None if host.is_directory(&dir)? => return Ok(State::InSync),
+            None => {}
+        }
+        let Some((release, modules)) = &self.running else {
+            return Ok(State::unknown("the running kernel is not known"));
+        };
+        if modules.built_in(name) {
+            return Ok(State::InSync);
+        }
+        if !modules.has(name) {
+            return self.missing(host, release, modules, name);
+        }
+        let disabled = host.text(Path::new("/proc/sys/kernel/modules_disabled"))?;
+        if disabled.is_some_and(|text| text.trim() == "1") {
+            let reason = "kernel.modules_disabled is 1: no module can be loaded before a reboot";
+            return Ok(State::AfterReboot { reason: reason.into() });
+        }
+        Ok(match self.boot.load(name, modules) {
+            Load::Refused(origin, true) => State::differs(NOT_LOADED, LOADED, Some(origin)),
+            _ => State::differs(NOT_LOADED, LOADED, None),
+        })
+    }
+
+    /// The running kernel has no such file: a newer kernel may have been installed over it.
+    fn missing(&self, host: &Host, release: &str, modules: &boot::Modules, name: &str) -> Result<State> {
+        for other in self.installed.iter().filter(|other| *other != release) {
+            if boot::Modules::read(host, other)?.has(name) {
+                let reason = format!("{release} runs without it, {other} is installed with it: reboot");
+                return Ok(State::AfterReboot { reason });
+            }
+        }
+        Ok(absent(release, modules))
+    }
+
+    fn boot(&self, name: &str) -> State {
+        let Some((release, modules)) = &self.booting else {
+            return State::unknown("no installed kernel was found in /lib/modules and /boot");
+        };
+        if !modules.has(name) {
+            return absent(release, modules);
+        }
+        match self.boot.load(name, modules) {
+            Load::Loaded => State::InSync,
+            Load::NotListed => not_listed(),
+            Load::Refused(origin, _) => State::differs("refused", LOADED, Some(origin)),
+        }
+    }
+}
+
+/// EL 10 moved br_netfilter and others out of the kernel's own packages.
+fn absent(release: &str, modules: &boot::Modules) -> State {
+    if !modules.known {
+        let dir = boot::directory(release);
+        return State::unknown(format!(
+            "{}/modules.dep is missing, so nothing tells whether it is built in",
+            dir.display()
+        ));
+    }
+    let advice = match release.contains(".el") {
+        true => format!(": install kernel-modules-extra-{release}"),
+        false => String::new(),
+    };
+    let origin = Origin::file(&boot::directory(release));
+    State::differs(format!("not in kernel {release}{advice}"), LOADED, Some(origin))
+}
+
+/// The file with the missing names added at its end, every other byte kept.
+fn add_lines<'a>(text: Option<&[u8]>, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut content = match text {
+        Some(text) if !text.is_empty() => text.to_vec(),
+        _ => template::header("modules-load.conf").into_bytes(),
+    };
+    if !content.ends_with(b"\n") {
+        content.push(b'\n');
+    }
+    for name in names {
+        content.extend_from_slice(name.as_bytes());
+        content.push(b'\n');
+    }
+    content
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert!(Name::try_from("ip_vs-rr".to_owned()).is_ok());
+        for bad in ["", "-r", "a/b", "../x", "a b", "x;y", "ü"] {
+            assert!(Name::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn foreign_lines_stay() {
+        let names = || ["overlay"].into_iter();
+        assert_eq!(add_lines(Some(b"# mine\r\nfoo"), names()), b"# mine\r\nfoo\noverlay\n");
+        assert!(add_lines(None, names()).ends_with(b"\noverlay\n"));
+    }
+}

@@ -1,0 +1,243 @@
+//! Everything that switches swap on at boot, judged as it will be once our own fstab edit is done:
+//! a swap row keeps systemd-gpt-auto-generator quiet, and commenting it wakes the generator up.
+
+use std::path::{Path, PathBuf};
+
+use procfs::FromRead;
+use procfs::process::MountInfos;
+
+use super::fstab;
+use crate::boot::{cmdline, dropins, units};
+use crate::error::{Result, trouble};
+use crate::finding::Origin;
+use crate::host::Host;
+use crate::step::{Owner, Step};
+
+const FSTAB: &str = "/etc/fstab";
+const GPT: &str = "systemd-gpt-auto-generator";
+const ZRAM: &str = "zram-generator";
+const ZRAM_CONF: &str = "/etc/systemd/zram-generator.conf";
+/// Services that make swap of their own: zram-tools, zram-config (Ubuntu), dphys-swapfile, swapspace.
+const SERVICES: [&str; 4] =
+    ["zramswap.service", "zram-config.service", "dphys-swapfile.service", "swapspace.service"];
+/// Type of a swap partition and the attribute that keeps systemd off it (Discoverable Partitions
+/// Specification), as udev writes them down.
+const SWAP_TYPE: &str = "ID_PART_ENTRY_TYPE=0657fd6d-a4ab-43c4-84e5-0933c84b4f4f";
+const NO_AUTO: u64 = 1 << 63;
+
+/// One thing that switches swap on at boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The area, or what makes it.
+    pub subject: String,
+    /// Where it stands.
+    pub origin: Origin,
+    /// What ends it.
+    remedy: Remedy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Remedy {
+    /// `#` before this line of the fstab whose bytes are given.
+    Comment { line: usize, fstab: std::rc::Rc<[u8]> },
+    /// A link to /dev/null at this path.
+    Mask(PathBuf),
+    /// An empty file at this path.
+    Empty(PathBuf),
+}
+
+/// What will switch swap on at the next boot.
+///
+/// # Errors
+/// Where something that decides cannot be read.
+pub fn sources(host: &Host) -> Result<Vec<Source>> {
+    let arguments = cmdline::arguments(host)?;
+    let is_off = |name| cmdline::value(&arguments, name).is_some_and(is_no);
+    let mut sources = zram(host, &arguments)?;
+    services(host, &mut sources)?;
+    // systemd.swap=no: neither fstab rows nor GPT partitions become units (systemd 246;
+    // systemd-fstab-generator(8), systemd-gpt-auto-generator(8)).
+    if is_off("systemd.swap") {
+        return Ok(sources);
+    }
+    if !is_off("fstab") {
+        fstab_rows(host, &mut sources)?;
+    }
+    swap_units(host, &mut sources)?;
+    if !is_off("systemd.gpt_auto") {
+        gpt(host, &mut sources)?;
+    }
+    Ok(sources)
+}
+
+/// The steps that end all these sources, each with its path and the subjects it serves; the rows of
+/// fstab in one.
+pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
+    let mut steps = Vec::new();
+    let rows: Vec<_> = sources
+        .iter()
+        .filter_map(|source| match &source.remedy {
+            Remedy::Comment { line, fstab } => Some((*line, fstab, source.subject.clone())),
+            Remedy::Mask(_) | Remedy::Empty(_) => None,
+        })
+        .collect();
+    if let Some((_, fstab, _)) = rows.first() {
+        let lines: Vec<usize> = rows.iter().map(|(line, ..)| *line).collect();
+        let content = fstab::comment(fstab, &lines);
+        let step = Step::WriteFile { path: FSTAB.into(), content, owner: Owner::Shared };
+        steps.push((FSTAB.into(), step, rows.into_iter().map(|(.., subject)| subject).collect()));
+    }
+    for source in sources {
+        let (path, step) = match &source.remedy {
+            Remedy::Comment { .. } => continue,
+            Remedy::Mask(path) => {
+                (path, Step::WriteLink { path: path.clone(), target: "/dev/null".into() })
+            }
+            Remedy::Empty(path) => {
+                let content = crate::template::header("zram-generator.conf").into_bytes();
+                (path, Step::WriteFile { path: path.clone(), content, owner: Owner::Ours })
+            }
+        };
+        if steps.iter().all(|(other, ..)| other != path) {
+            steps.push((path.clone(), step, vec![source.subject.clone()]));
+        }
+    }
+    steps
+}
+
+/// Rows of fstab that are switched on; systemd makes a unit of each, which may be masked.
+fn fstab_rows(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
+    let path = Path::new(FSTAB);
+    let Some(fstab) = host.bytes(path)? else { return Ok(()) };
+    for row in fstab::rows(&fstab).into_iter().filter(|row| row.auto) {
+        if masked(host, &format!("{}.swap", units::escape_path(&device(&row.what))))? {
+            continue;
+        }
+        sources.push(Source {
+            subject: row.what,
+            origin: Origin::line(path, row.line),
+            remedy: Remedy::Comment { line: row.line, fstab: fstab.clone() },
+        });
+    }
+    Ok(())
+}
+
+/// `UUID=x` and its kin as the device systemd waits for (fstab_node_to_udev_node).
+fn device(what: &str) -> String {
+    let Some((tag, value)) = what.split_once('=') else { return what.to_owned() };
+    format!("/dev/disk/by-{}/{}", tag.to_lowercase(), value.trim_matches('"'))
+}
+
+fn masked(host: &Host, unit: &str) -> Result<bool> {
+    for dir in ["/etc/systemd/system", "/run/systemd/system"] {
+        let link = host.link(&Path::new(dir).join(unit))?;
+        if link.is_some_and(|target| target == Path::new("/dev/null")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn swap_units(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
+    for (unit, origin) in units::wanted(host, ".swap")? {
+        let remedy = Remedy::Mask(units::mask_path(&unit));
+        sources.push(Source { subject: unit, origin, remedy });
+    }
+    Ok(())
+}
+
+fn services(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
+    for (unit, origin) in units::wanted(host, ".service")? {
+        if SERVICES.contains(&unit.as_str()) {
+            let remedy = Remedy::Mask(units::mask_path(&unit));
+            sources.push(Source { subject: unit, origin, remedy });
+        }
+    }
+    Ok(())
+}
+
+/// zram-generator makes a swap of each `[zramN]` section that has no mount point of its own
+/// (zram-generator.conf(5)); an empty file of the strongest name hides the packaged one, drop-ins
+/// can only be stopped with the generator.
+fn zram(host: &Host, arguments: &[(String, Option<String>)]) -> Result<Vec<Source>> {
+    let off = cmdline::value(arguments, "systemd.zram").is_some_and(is_no);
+    if off || units::generator(host, ZRAM)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut sources = Vec::new();
+    for top in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
+        let path = Path::new(top).join("systemd/zram-generator.conf");
+        if let Some(text) = host.text(&path)? {
+            add_zram(&path, &text, &Remedy::Empty(ZRAM_CONF.into()), &mut sources);
+            break;
+        }
+    }
+    for file in dropins::read(host, "systemd/zram-generator.conf.d")? {
+        let mask = Remedy::Mask(units::generator_mask_path(ZRAM));
+        add_zram(&file.path, &file.text, &mask, &mut sources);
+    }
+    Ok(sources)
+}
+
+fn add_zram(path: &Path, text: &str, remedy: &Remedy, sources: &mut Vec<Source>) {
+    let device = |line: &str| {
+        let name = line.strip_prefix('[')?.strip_suffix(']')?.trim().to_owned();
+        name.starts_with("zram").then_some(name)
+    };
+    let found = dropins::lines(text).filter_map(|(line, text)| Some((line, device(text)?)));
+    for (line, name) in found {
+        let subject = format!("/dev/{name}");
+        sources.push(Source { subject, origin: Origin::line(path, line), remedy: remedy.clone() });
+    }
+}
+
+/// Swap partitions on the disk of the root file system, unless fstab has a swap row that stays
+/// (systemd-gpt-auto-generator(8)). udev has written down what the partition table says.
+fn gpt(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
+    let Some(generator) = units::generator(host, GPT)? else { return Ok(()) };
+    let fstab = host.bytes(Path::new(FSTAB))?.unwrap_or_default();
+    if fstab::rows(&fstab).iter().any(|row| !row.auto) {
+        return Ok(());
+    }
+    let Some(disk) = root_disk(host)? else { return Ok(()) };
+    for name in host.list(&disk)?.iter() {
+        let Some(number) = host.text(&disk.join(name).join("dev"))? else { continue };
+        let entry = Path::new("/run/udev/data").join(format!("b{}", number.trim()));
+        let entry = host.text(&entry)?.unwrap_or_default();
+        if !is_swap_partition(&entry) {
+            continue;
+        }
+        sources.push(Source {
+            subject: format!("/dev/{name}"),
+            origin: Origin::Other(format!("{} (GPT swap partition)", generator.display())),
+            remedy: Remedy::Mask(units::generator_mask_path(GPT)),
+        });
+    }
+    Ok(())
+}
+
+fn is_swap_partition(udev: &str) -> bool {
+    let flags = udev.lines().find_map(|line| line.split_once("ID_PART_ENTRY_FLAGS=0x"));
+    let flags = flags.and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    udev.contains("ID_PART_ENTRY_SCHEME=gpt") && udev.contains(SWAP_TYPE) && flags & NO_AUTO == 0
+}
+
+/// The sysfs directory of the disk that holds `/`; none where `/` is on no partition.
+fn root_disk(host: &Host) -> Result<Option<PathBuf>> {
+    let bytes = host.bytes(Path::new("/proc/self/mountinfo"))?.unwrap_or_default();
+    let MountInfos(mounts) =
+        MountInfos::from_read(&*bytes).map_err(|e| trouble!("/proc/self/mountinfo: {e}"))?;
+    let Some(root) = mounts.iter().rfind(|mount| mount.mount_point == Path::new("/")) else {
+        return Ok(None);
+    };
+    let link = Path::new("/sys/dev/block").join(&root.majmin);
+    let Some(target) = host.link(&link)? else { return Ok(None) };
+    // …/block/vda/vda1: the partition's directory is in the disk's.
+    let partition = Path::new("/sys/dev/block").join(target);
+    let is_partition = host.kind(&partition.join("partition"))?.is_some();
+    Ok(partition.parent().filter(|_| is_partition).map(Path::to_owned))
+}
+
+fn is_no(value: &str) -> bool {
+    matches!(value.to_lowercase().as_str(), "0" | "no" | "n" | "false" | "f" | "off")
+}

@@ -1,0 +1,272 @@
+//! What a run did, written before it is done: the journal is how a run that was cut off is finished,
+//! and how a change is taken back.
+//!
+//! A run that does anything has one file, `/var/lib/nodeprep/journal/TIME-PID.journal`, mode 0600.
+//! Each line is a record: the CRC-32 (IEEE) of what follows as eight hex digits, a blank, a JSON
+//! object. The first is `begin` and names the format's version. Before a step its record `step` is
+//! on the disk with all that is needed to take it back; after it comes `done` with the same number.
+//! What is `due` (a daemon-reload) is written before the first step that makes it so. A file without
+//! `end` belongs to a run that was cut off; a last line whose checksum is wrong was torn by a crash
+//! and its step was not begun.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, trouble};
+use crate::host::{Host, Prior, Store};
+use crate::step::{Due, Step};
+
+/// The version of the records this program writes.
+pub const VERSION: u32 = 1;
+const DIRECTORY: &str = "/var/lib/nodeprep/journal";
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The run begins.
+    Begin {
+        /// [`VERSION`].
+        version: u32,
+        /// The program's version.
+        nodeprep: String,
+        /// The profile's name.
+        profile: String,
+        /// UTC, RFC 3339.
+        time: String,
+    },
+    /// These have to be done before the run is complete.
+    Due {
+        /// What is due.
+        due: Due,
+    },
+    /// A step is about to be done.
+    Step {
+        /// Counts from 1 within the run.
+        number: usize,
+        /// The item it belongs to.
+        item: String,
+        /// What is done.
+        step: Step,
+        /// What was there before.
+        prior: Prior,
+    },
+    /// A step has ended.
+    Done {
+        /// The step's number.
+        number: usize,
+        /// Why it failed, where it did.
+        error: Option<String>,
+    },
+    /// Something due was done.
+    Settled {
+        /// What was due.
+        due: Due,
+        /// Why it failed, where it did.
+        error: Option<String>,
+    },
+    /// The run is complete.
+    End,
+}
+
+/// A run's journal; its file is made with the first record, so a run that does nothing leaves none.
+#[derive(Debug)]
+pub struct Journal {
+    profile: String,
+    store: Option<Store>,
+    steps: usize,
+}
+
+impl Journal {
+    /// A journal for a run with this profile.
+    #[must_use]
+    pub fn new(profile: &str) -> Self {
+        Self {
+            profile: profile.to_owned(),
+            store: None,
+            steps: 0,
+        }
+    }
+
+    /// Writes down what will be due.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable: then nothing may be done.
+    pub fn due(&mut self, host: &Host, due: &Due) -> Result<()> {
+        self.append(host, &Record::Due { due: due.clone() })
+    }
+
+    /// Writes down a step that is about to be done, and returns its number.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable: then the step must not be done.
+    pub fn step(&mut self, host: &Host, item: &str, step: &Step, prior: Prior) -> Result<usize> {
+        let number = self.steps + 1;
+        self.append(
+            host,
+            &Record::Step {
+                number,
+                item: item.into(),
+                step: step.clone(),
+                prior,
+            },
+        )?;
+        self.steps = number;
+        Ok(number)
+    }
+
+    /// Writes down how a step ended.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable.
+    pub fn done(&mut self, host: &Host, number: usize, error: Option<String>) -> Result<()> {
+        self.append(host, &Record::Done { number, error })
+    }
+
+    /// Writes down how something due ended.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable.
+    pub fn settled(&mut self, host: &Host, due: &Due, error: Option<String>) -> Result<()> {
+        self.append(
+            host,
+            &Record::Settled {
+                due: due.clone(),
+                error,
+            },
+        )
+    }
+
+    /// Writes down that the run is complete, if it did anything.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable.
+    pub fn end(&mut self, host: &Host) -> Result<()> {
+        if self.store.is_none() {
+            Ok(())
+        } else {
+            self.append(host, &Record::End)
+        }
+    }
+
+    fn append(&mut self, host: &Host, record: &Record) -> Result<()> {
+        if let Some(store) = &mut self.store {
+            return store.append(line(record)?.as_bytes());
+        }
+        let mut store = host.store(&new_path())?;
+        let begin = Record::Begin {
+            version: VERSION,
+            nodeprep: env!("CARGO_PKG_VERSION").into(),
+            profile: self.profile.clone(),
+            time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        };
+        store.append((line(&begin)? + &line(record)?).as_bytes())?;
+        self.store = Some(store);
+        Ok(())
+    }
+}
+
+/// Sorted by name is sorted by time.
+fn new_path() -> PathBuf {
+    let time = humantime::format_rfc3339_micros(SystemTime::now());
+    PathBuf::from(format!("{DIRECTORY}/{time}-{}.journal", std::process::id()))
+}
+
+fn line(record: &Record) -> Result<String> {
+    let json = serde_json::to_string(record).map_err(|error| trouble!("journal: {error}"))?;
+    Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())))
+}
+
+/// The records of a journal's text, and whether its last line was torn.
+///
+/// # Errors
+/// Where a line before the last is damaged, or its version is one this program does not know.
+pub fn read(text: &[u8]) -> Result<(Vec<Record>, bool)> {
+    let mut records = Vec::new();
+    let mut lines = text.split_inclusive(|b| *b == b'\n').enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        match parse(line) {
+            Some(Record::Begin { version, .. }) if version > VERSION => {
+                return Err(trouble!(
+                    "journal version {version}: a newer nodeprep wrote it, use that one"
+                ));
+            }
+            Some(record) => records.push(record),
+            None if lines.peek().is_none() => return Ok((records, true)),
+            None => return Err(trouble!("journal line {}: damaged", index + 1)),
+        }
+    }
+    Ok((records, false))
+}
+
+fn parse(line: &[u8]) -> Option<Record> {
+    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (sum, json) = text.split_once(' ')?;
+    let sum = u32::from_str_radix(sum, 16).ok()?;
+    (sum == crc32fast::hash(json.as_bytes())).then(|| serde_json::from_str(json).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Owner;
+
+    fn records() -> Vec<Record> {
+        let step = Step::WriteFile {
+            path: "/etc/fstab".into(),
+            content: b"\xff\n".to_vec(),
+            owner: Owner::Shared,
+        };
+        let prior = Prior::File {
+            path: "/etc/fstab".into(),
+            content: b"a\n".to_vec(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            attributes: vec![("security.selinux".into(), b"x\0".to_vec())],
+        };
+        vec![
+            Record::Due {
+                due: Due::DaemonReload,
+            },
+            Record::Step {
+                number: 1,
+                item: "swap".into(),
+                step,
+                prior,
+            },
+            Record::Done {
+                number: 1,
+                error: None,
+            },
+            Record::End,
+        ]
+    }
+
+    #[test]
+    fn reads_back_what_was_written_and_sees_a_torn_tail() {
+        let lines: Vec<String> = records()
+            .iter()
+            .map(|record| line(record).unwrap())
+            .collect();
+        let text = lines.concat();
+        assert_eq!(read(text.as_bytes()).unwrap(), (records(), false));
+        let begin = text.len() - lines.last().unwrap().len();
+        for cut in begin + 1..text.len() {
+            let (read, torn) = read(&text.as_bytes()[..cut]).unwrap();
+            assert!(torn && read == records()[..3]);
+        }
+    }
+
+    #[test]
+    fn damage_before_the_end_is_an_error() {
+        let mut text: Vec<u8> = records()
+            .iter()
+            .flat_map(|r| line(r).unwrap().into_bytes())
+            .collect();
+        text[20] ^= 1;
+        assert!(read(&text).is_err());
+    }
+}

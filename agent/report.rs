@@ -1,0 +1,232 @@
+//! What a run says, and the one place its exit code comes from; human and json are views of it.
+
+pub mod human;
+
+use serde::Serialize;
+
+use crate::finding::{Finding, State};
+use crate::host::Facts;
+use crate::plan::{Plan, PlannedStep};
+use crate::reconcile::Failures;
+
+/// Version of the json view; a change that could break a reader raises it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How a subject stands when all is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was and is as wanted.
+    InSync,
+    /// This run made it so.
+    Fixed,
+    /// This host can't have it.
+    NotApplicable,
+    /// As wanted after a reboot.
+    AfterReboot,
+    /// Waits for something else.
+    Blocked,
+    /// Not as wanted; only looked at.
+    Differs,
+    /// Still not as wanted after apply.
+    Unfixed,
+    /// Could not be told.
+    Unknown,
+    /// A step for it failed.
+    Failed,
+}
+
+/// One subject of one item, judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The item's section name.
+    pub item: &'static str,
+    /// The subject.
+    pub subject: String,
+    /// How it stands.
+    pub outcome: Outcome,
+    /// As it is now; for a fixed subject, as it was found.
+    pub live: State,
+    /// What the next boot makes; for a fixed subject, as it was found.
+    pub boot: State,
+    /// Why a step for it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Entry {
+    /// Entries of a host that was only looked at.
+    #[must_use]
+    pub fn found(plan: &Plan) -> Vec<Self> {
+        let findings = plan
+            .items
+            .iter()
+            .flat_map(|item| item.findings.iter().map(|f| (item.item, f)));
+        findings
+            .map(|(item, finding)| Self::new(item, finding, worst(finding)))
+            .collect()
+    }
+
+    /// Entries of a host that was changed: what was found before, what is found now, what failed.
+    /// A subject that is gone afterwards (a swap area) was fixed by going.
+    #[must_use]
+    pub fn judged(before: &Plan, after: &Plan, failures: &Failures) -> Vec<Self> {
+        let mut entries = Vec::new();
+        for (was, is) in before
+            .items
+            .iter()
+            .map(|was| (was, after.items.iter().find(|i| i.item == was.item)))
+        {
+            let now: &[Finding] = is.map_or(&[], |is| &is.findings);
+            for finding in &was.findings {
+                let after = now.iter().find(|now| now.subject == finding.subject);
+                let error = failures.get(&(was.item, finding.subject.clone()));
+                entries.push(Self::judge(was.item, finding, after, error));
+            }
+            for new in now
+                .iter()
+                .filter(|now| was.findings.iter().all(|f| f.subject != now.subject))
+            {
+                if !(new.live.is_settled() && new.boot.is_settled()) {
+                    entries.push(Self::judge(was.item, new, Some(new), None));
+                }
+            }
+        }
+        entries
+    }
+
+    fn judge(
+        item: &'static str,
+        was: &Finding,
+        is: Option<&Finding>,
+        error: Option<&String>,
+    ) -> Self {
+        let now = is.map_or(Outcome::InSync, worst);
+        let outcome = match (now, error) {
+            (Outcome::InSync | Outcome::NotApplicable, _)
+                if worst(was) > Outcome::NotApplicable =>
+            {
+                Outcome::Fixed
+            }
+            (Outcome::Differs, Some(_)) => Outcome::Failed,
+            (Outcome::Differs, None) => Outcome::Unfixed,
+            (now, _) => now,
+        };
+        let shown = if outcome == Outcome::Fixed {
+            was
+        } else {
+            is.unwrap_or(was)
+        };
+        let error = error.filter(|_| outcome == Outcome::Failed).cloned();
+        Self {
+            error,
+            ..Self::new(item, shown, outcome)
+        }
+    }
+
+    fn new(item: &'static str, finding: &Finding, outcome: Outcome) -> Self {
+        let (live, boot) = (finding.live.clone(), finding.boot.clone());
+        Self {
+            item,
+            subject: finding.subject.clone(),
+            outcome,
+            live,
+            boot,
+            error: None,
+        }
+    }
+}
+
+/// The outcome of the aspect that stands worse.
+fn worst(finding: &Finding) -> Outcome {
+    let of = |state: &State| match state {
+        State::InSync => Outcome::InSync,
+        State::NotApplicable { .. } => Outcome::NotApplicable,
+        State::AfterReboot { .. } => Outcome::AfterReboot,
+        State::Blocked { .. } => Outcome::Blocked,
+        State::Differs { .. } => Outcome::Differs,
+        State::Unknown { .. } => Outcome::Unknown,
+    };
+    match (of(&finding.live), of(&finding.boot)) {
+        // One aspect that does not exist here says nothing about the other.
+        (Outcome::NotApplicable, other) | (other, Outcome::NotApplicable) => other,
+        (live, boot) => live.max(boot),
+    }
+}
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// `check`, `plan` or `apply`.
+    pub command: &'static str,
+    /// The profile's name.
+    pub profile: String,
+    /// The host.
+    pub host: Facts,
+    /// UTC, RFC 3339, when the run ended.
+    pub time: String,
+    /// One entry a subject.
+    pub entries: Vec<Entry>,
+    /// What would be done, or was.
+    pub steps: Vec<ReportedStep>,
+    /// Trouble that belongs to no subject.
+    pub trouble: Vec<String>,
+    /// Numbers of entries by outcome.
+    pub summary: Summary,
+    /// What the process exits with.
+    pub exit_code: u8,
+}
+
+/// A step with its item.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportedStep {
+    /// The item's section name.
+    pub item: &'static str,
+    /// In words.
+    pub text: String,
+    /// The step.
+    #[serde(flatten)]
+    pub planned: PlannedStep,
+}
+
+impl ReportedStep {
+    /// A step of an item.
+    #[must_use]
+    pub fn new(item: &'static str, planned: &PlannedStep) -> Self {
+        Self {
+            item,
+            text: planned.step.to_string(),
+            planned: planned.clone(),
+        }
+    }
+}
+
+/// How many entries there are of each outcome, in the order of [`Outcome`].
+pub type Summary = std::collections::BTreeMap<Outcome, usize>;
+
+/// Counts the entries.
+#[must_use]
+pub fn summary(entries: &[Entry]) -> Summary {
+    let mut summary = Summary::new();
+    for entry in entries {
+        *summary.entry(entry.outcome).or_default() += 1;
+    }
+    summary
+}
+
+/// The exit code: 1 trouble, 2 differs, 3 after a reboot, 0 matches; the first that holds.
+#[must_use]
+pub fn exit_code(summary: &Summary, trouble: &[String], accept_reboot: bool) -> u8 {
+    let any = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| summary.contains_key(outcome));
+    if !trouble.is_empty() || any(&[Outcome::Failed, Outcome::Unknown]) {
+        1
+    } else if any(&[Outcome::Differs, Outcome::Unfixed, Outcome::Blocked]) {
+        2
+    } else if any(&[Outcome::AfterReboot]) && !accept_reboot {
+        3
+    } else {
+        0
+    }
+}
