@@ -1,1 +1,31 @@
-//! nodeprep.
+//! Makes a Linux host ready for kubeadm and containerd, and keeps it ready.
+//!
+//! The path of the data, which is also the order of the modules:
+//!
+//! ```text
+//! profile.toml ─► tree, merged and expanded ─► Profile ─► [Item]
+//!                                                │ observe(&Host)   reads only
+//!                                                ▼
+//!                                             Observed ── diff ──► ItemPlan { findings, steps }
+//!                                                = Plan
+//! check: Plan ─► Report
+//! apply: for each stage: Plan ─► journal ─► perform ─► what is due once; one last Plan ─► Report
+//! ```
+
+pub mod error;
+pub mod profile;
+
+pub mod finding;
+pub mod step;
+pub mod template;
+
+pub mod boot;
+pub mod host;
+pub mod items;
+
+pub mod journal;
+pub mod plan;
+pub mod reconcile;
+pub mod report;
+
+pub mod cli;

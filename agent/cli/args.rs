@@ -1,0 +1,146 @@
+//! The command line. Whatever looks at the system happens after parsing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT: &str = "Exit codes:
+   0  the host matches the profile, or now does
+   1  trouble: something failed or could not be told
+   2  differs: drift found, or left unfixed
+   3  will match after a reboot (0 with --accept-reboot)
+  64  wrong usage
+  65  bad profile
+  75  another run holds the lock
+  77  not root";
+
+/// Makes a Linux host ready for kubeadm and containerd, and keeps it ready.
+#[derive(Debug, Parser)]
+#[command(name = "nodeprep", version, after_help = EXIT, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more: subjects in sync and each step; twice: what is read.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say only the summary line, and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Output::Human, global = true)]
+    pub output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Human,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Change what differs from the profile, then prove it.
+    Apply(Apply),
+    /// Look, and change nothing.
+    Check(Target),
+    /// Show what apply would do (the same as apply --dry-run).
+    Plan(Plan),
+    /// Tell why an item is needed, what is looked at, what is changed and how to undo it.
+    Explain {
+        /// The item: a section of the profile.
+        item: Option<String>,
+    },
+    /// Show the facts a profile can use.
+    Facts {
+        /// A tree that will be booted, instead of this machine.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+    /// List, show or validate profiles.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Profile and host of a run.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// A path, or a built-in profile's name [default: /etc/nodeprep/profile.toml].
+    pub profile: Option<String>,
+    /// A tree that will be booted, instead of this machine: boot truth only.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Set a value of the profile: vars.name=value, or any other key by its path.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Only these items.
+    #[arg(long, value_name = "ITEM", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// All items but these.
+    #[arg(
+        long,
+        value_name = "ITEM",
+        value_delimiter = ',',
+        conflicts_with = "only"
+    )]
+    pub skip: Vec<String>,
+    /// Exit with 0 where all that is missing is a reboot.
+    #[arg(long)]
+    pub accept_reboot: bool,
+}
+
+/// `plan`
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// Profile and host.
+    #[command(flatten)]
+    pub target: Target,
+    /// Show how files change.
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// `apply`
+#[derive(Debug, Clone, Args)]
+pub struct Apply {
+    /// As for plan.
+    #[command(flatten)]
+    pub plan: Plan,
+    /// Show what would be done and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait this long for another run to end, such as 60s or 5min.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub wait: Duration,
+}
+
+/// `profile …`
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// List the built-in profiles.
+    List,
+    /// Print a profile as it is after extends, variables and facts.
+    Show(Source),
+    /// Tell whether a profile can be used.
+    Validate(Source),
+}
+
+/// Which profile.
+#[derive(Debug, Clone, Args)]
+pub struct Source {
+    /// A path, or a built-in profile's name [default: /etc/nodeprep/profile.toml].
+    pub profile: Option<String>,
+    /// Set a value of the profile.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}

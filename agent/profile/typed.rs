@@ -1,0 +1,83 @@
+//! A resolved profile with its sections as typed items: what the engine is given.
+
+use std::path::Path;
+
+use super::{ProfileError, Resolved, unknown_section};
+use crate::error::{Error, Result};
+use crate::host::{self, Host};
+use crate::items::Item;
+
+/// A profile that can be applied.
+#[derive(Debug)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Its items, in apply order.
+    pub items: Vec<Item>,
+    /// All of it as one TOML file.
+    pub text: String,
+}
+
+impl Profile {
+    /// Loads the profile called `name` (a path or a built-in one), or the default one, for a host.
+    ///
+    /// # Errors
+    /// [`Error::Profile`] with file, line and column of what is wrong; [`Error::Usage`] for a
+    /// `--set` that can't be.
+    pub fn load(host: &Host, name: Option<&str>, sets: &[String]) -> Result<Self> {
+        let default = host::default_profile().to_string_lossy();
+        let mut read = |path: &Path| read(path, name.is_none());
+        let facts = || {
+            let facts = host.facts().map_err(|error| error.to_string())?;
+            serde_json::to_value(facts).map_err(|error| error.to_string())
+        };
+        let resolved =
+            super::load(name.unwrap_or(&default), sets, &mut read, &facts).map_err(bad)?;
+        let items = items(&resolved).map_err(bad)?;
+        Ok(Self {
+            name: resolved.name.clone(),
+            items,
+            text: resolved.to_toml(),
+        })
+    }
+}
+
+fn items(resolved: &Resolved) -> std::result::Result<Vec<Item>, ProfileError> {
+    if let Some((key, _)) = resolved
+        .sections()
+        .find(|(key, _)| !Item::NAMES.contains(&&*key.name))
+    {
+        return Err(unknown_section(key, Item::NAMES));
+    }
+    let sections = Item::NAMES
+        .iter()
+        .filter_map(|name| Some((name, resolved.section(name)?)));
+    sections
+        .filter_map(|(name, node)| Item::from_section(name, node))
+        .collect()
+}
+
+/// A file that others can write is theirs to say what root does: refused where nobody named it,
+/// warned of where somebody did (a shared Vagrant folder is 0777).
+fn read(path: &Path, unattended: bool) -> std::result::Result<Vec<u8>, String> {
+    let file = host::read_profile(path)?;
+    match (file.writable_by_others, unattended) {
+        (true, true) => {
+            Err("others can write it, and root would do as they say: chmod go-w, chown root".into())
+        }
+        (true, false) => {
+            tracing::warn!("{}: others can write this profile", path.display());
+            Ok(file.bytes)
+        }
+        (false, _) => Ok(file.bytes),
+    }
+}
+
+fn bad(error: ProfileError) -> Error {
+    let rendered = error.render(true);
+    if error.is_usage() {
+        Error::Usage(rendered)
+    } else {
+        Error::Profile(rendered)
+    }
+}
