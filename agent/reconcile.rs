@@ -45,7 +45,9 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
     for stage in Stage::ALL {
         host.refresh();
         let plan = Plan::make(host, items, Some(stage));
-        if !run.stopped {
+        if !run.stopped && plan.has_steps() {
+            // What was laid over for planning must not be taken for what is there.
+            host.refresh();
             run.stage(host, &plan)?;
         }
         before.items.extend(plan.items);

@@ -13,7 +13,7 @@ use super::{Host, Kind, Origin};
 use crate::error::{Result, trouble};
 use crate::items::swap::{self, Area};
 use crate::items::sysctl::same_value;
-use crate::step::{Due, Step};
+use crate::step::{Due, Owner, Step};
 
 /// What a step is about to change, complete enough to bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,14 @@ impl Host {
     /// # Errors
     /// Where it cannot be read; then the step must not be done.
     pub fn prior(&self, step: &Step) -> Result<Prior> {
+        // The step before may have changed what was read.
+        self.read.borrow_mut().clear();
         match step {
+            Step::WriteFile {
+                path,
+                owner: Owner::Shared,
+                ..
+            } => self.prior_file(&self.follow(path)?),
             Step::WriteFile { path, .. }
             | Step::WriteLink { path, .. }
             | Step::MakeDirectory { path } => self.prior_file(path),

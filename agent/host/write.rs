@@ -88,7 +88,7 @@ impl Host {
     }
 
     /// The file that a shared path really names.
-    fn follow(&self, path: &Path) -> Result<PathBuf> {
+    pub(super) fn follow(&self, path: &Path) -> Result<PathBuf> {
         let mut path = path.to_owned();
         for _ in 0..MOST_LINKS {
             let Some(target) = self.link(&path)? else {

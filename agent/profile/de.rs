@@ -140,8 +140,17 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some((key, node)) = self.value.take() else {
             return Err(Fault::custom("a value was asked for before its key"));
         };
-        // A fault without a place is that of a whole table: its key is where people look.
         let value = seed.deserialize(Reader(node));
-        value.map_err(|fault| fault.at(&key.at).inside(print::key(&key.name)))
+        // People look for a table at its name, for anything else at what is written.
+        let at = if node.as_table().is_some() {
+            &key.at
+        } else {
+            &node.at
+        };
+        value.map_err(|fault| fault.at(at).inside(print::key(&key.name)))
     }
 }
+
+#[cfg(test)]
+#[path = "de_test.rs"]
+mod tests;

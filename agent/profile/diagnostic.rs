@@ -1,6 +1,7 @@
 //! What is wrong with a profile, where, and what was probably meant: a typo in a profile is the
 //! first thing most users meet, and a line with a caret under it is the quickest answer.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
@@ -137,11 +138,17 @@ pub fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> O
 /// The known name that is `name` but for a slip or two: one for short names, more for long ones.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = 1 + name.chars().count() / 4;
+    let shared = |candidate: &str| {
+        name.chars()
+            .zip(candidate.chars())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
     known
         .iter()
         .map(|&candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= slips)
-        .min_by_key(|(distance, _)| *distance)
+        .min_by_key(|(distance, candidate)| (*distance, Reverse(shared(candidate))))
         .map(|(_, candidate)| candidate)
 }
 

@@ -1,7 +1,7 @@
 //! From the word on the command line to a resolved profile: finds the files, puts them in line,
 //! merges and expands them.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::builtin;
@@ -77,17 +77,17 @@ impl Origin {
         {
             return Self::Builtin(name, text);
         }
-        match from {
-            // Components drop `./`, so that one file has one name.
-            Some(Self::File(from)) => Self::File(
-                from.parent()
-                    .unwrap_or(Path::new(""))
-                    .join(name)
-                    .components()
-                    .collect(),
-            ),
-            _ => Self::File(Path::new(name).components().collect()),
-        }
+        let directory = match from {
+            Some(Self::File(from)) => from.parent().unwrap_or(Path::new("")),
+            _ => Path::new(""),
+        };
+        // Without `./`, so that one file has one name. `..` stays: a link may stand before it.
+        let path = directory.join(name);
+        Self::File(
+            path.components()
+                .filter(|part| *part != Component::CurDir)
+                .collect(),
+        )
     }
 
     fn shown(&self) -> String {

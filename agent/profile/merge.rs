@@ -122,16 +122,16 @@ impl Merged {
     fn note_removal(&mut self, section: &str, name: &str, here: bool) -> bool {
         let subject = (section.to_owned(), name.to_owned());
         if here {
-            self.removed.insert(subject) || true
-        } else {
-            self.removed.contains(&subject)
+            self.removed.insert(subject);
+            return true;
         }
+        self.removed.contains(&subject)
     }
 }
 
 fn merge_section(old: &mut Node, new: Node) {
     merge_tables_or(old, new, |old, new| {
-        merge_tables_or(old, new, |old, new| unite_or_replace(old, new));
+        merge_tables_or(old, new, unite_or_replace);
     });
 }
 

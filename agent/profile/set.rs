@@ -100,10 +100,9 @@ fn as_string(source: &Arc<Source>, keys: &[String], equals: usize) -> Table {
         value: Value::String(at.text().to_owned()),
         at,
     };
-    let mut table = Table::default();
     for name in keys.iter().rev() {
         let at = Span::new(source, 0..equals);
-        table = Table::default();
+        let mut table = Table::default();
         table.push(
             Key {
                 name: name.clone(),
@@ -112,11 +111,14 @@ fn as_string(source: &Arc<Source>, keys: &[String], equals: usize) -> Table {
             node,
         );
         node = Node {
-            value: Value::Table(table.clone()),
+            value: Value::Table(table),
             at,
         };
     }
-    table
+    match node.value {
+        Value::Table(table) => table,
+        _ => Table::default(),
+    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //! late, in a typed section or after a merge of four files, can still point at its line.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// A text that keys and values come from: a file, a built-in profile or one `--set`.
-#[derive(Debug)]
 pub struct Source {
     /// What errors call it: a path, a built-in's name or `--set`.
     pub name: String,
@@ -21,6 +21,13 @@ impl Source {
             name: name.into(),
             text: text.into(),
         })
+    }
+}
+
+/// The name only: a megabyte of text helps nobody who debugs a span.
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Source({})", self.name)
     }
 }
 
