@@ -128,7 +128,7 @@ impl Kind for Sysctl {
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let mut plan = ItemPlan::default();
-        let mut files: [BTreeMap<&Key, String>; 2] = Default::default();
+        let mut files: [BTreeMap<Key, String>; 2] = Default::default();
         for (key, live, boot) in &observed.keys {
             let Some(wanted) = self.keys.get(key) else { continue };
             let finding = Finding::new(key.name(), judge_live(wanted, live), judge_boot(wanted, live, boot));
@@ -138,10 +138,13 @@ impl Kind for Sysctl {
             }
             if boot.mended_by_a_file(wanted) && !matches!(live, Live::NoKey) {
                 let value = wanted.not_lower_than(live.value());
+                // An alias that sets the key is set right by its own name: see Merge::set.
+                let set_by = boot.winner.as_ref().map_or(key, |winner| &winner.key);
                 if boot.after_ours {
-                    files[1].insert(key, value.clone());
+                    files[1].insert(set_by.clone(), value.clone());
                 }
-                files[0].insert(key, value);
+                files[0].insert(set_by.clone(), value.clone());
+                files[0].insert(key.clone(), value);
             }
             plan.findings.push(finding);
         }
@@ -150,9 +153,17 @@ impl Kind for Sysctl {
         for (keys, (path, old)) in files.iter().zip(&observed.files).filter(|(keys, _)| !keys.is_empty()) {
             let content = merge::set(old.as_deref(), keys);
             let step = Step::WriteFile { path: path.clone(), content, owner: Owner::Ours };
-            plan.boot(step, keys.keys().map(|key| key.name()));
+            plan.boot(step, self.subjects(keys));
         }
         plan
+    }
+}
+
+impl Sysctl {
+    /// The keys of the profile that a file's keys are for.
+    fn subjects(&self, keys: &BTreeMap<Key, String>) -> Vec<String> {
+        let ours = |key: &&Key| key.aliases().iter().any(|alias| keys.contains_key(alias));
+        self.keys.keys().filter(ours).map(Key::name).collect()
     }
 }
 

@@ -17,18 +17,28 @@ use crate::template;
 pub struct Assignment {
     /// The value as written.
     pub value: String,
+    /// The key it sets, which may be an alias of the one asked for.
+    pub key: Key,
     /// The line.
     pub origin: Origin,
     /// Its place among all lines that are read: a later one wins.
     place: usize,
 }
 
+/// A value given to a key or pattern.
+#[derive(Debug)]
+struct Set {
+    value: String,
+    origin: Origin,
+    place: usize,
+}
+
 /// Everything the boot sets, by path below /proc/sys.
 #[derive(Debug, Default)]
 pub struct Merge {
-    keys: HashMap<String, Assignment>,
+    keys: HashMap<String, Set>,
     /// Patterns in the order they are read; an excluded key is an explicit one without a value.
-    globs: Vec<(Pattern, Assignment)>,
+    globs: Vec<(Pattern, Set)>,
     excluded: Vec<String>,
     /// Places from which on the appliers that run after systemd-sysctl begin.
     later: usize,
@@ -57,9 +67,15 @@ impl Merge {
     /// where no line names the key itself (sysctl.d(5)).
     #[must_use]
     pub fn winner(&self, key: &Key) -> Option<Assignment> {
-        let own = [key.path()];
-        let same = if key.aliases().is_empty() { &own } else { key.aliases() };
-        same.iter().filter_map(|path| self.setter(path)).max_by_key(|set| set.place).cloned()
+        let same = key.aliases();
+        let set = same.iter().filter_map(|alias| Some((alias, self.setter(alias)?)));
+        let (alias, set) = set.max_by_key(|(_, set)| set.place)?;
+        Some(Assignment {
+            key: alias.clone(),
+            value: set.value.clone(),
+            origin: set.origin.clone(),
+            place: set.place,
+        })
     }
 
     /// Whether the line that decides `key` is read after all that a file of this path could say.
@@ -74,7 +90,8 @@ impl Merge {
         from.is_some_and(|(_, file)| file.as_str() > &*name)
     }
 
-    fn setter(&self, path: &str) -> Option<&Assignment> {
+    fn setter(&self, key: &Key) -> Option<&Set> {
+        let path = key.path();
         if let Some(explicit) = self.keys.get(path) {
             return Some(explicit);
         }
@@ -82,7 +99,7 @@ impl Merge {
             return None;
         }
         let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
-        let matching = |(glob, _): &&(Pattern, Assignment)| glob.matches_with(path, options);
+        let matching = |(glob, _): &&(Pattern, Set)| glob.matches_with(path, options);
         self.globs.iter().rfind(matching).map(|(_, assignment)| assignment)
     }
 
@@ -94,8 +111,8 @@ impl Merge {
             match parse(text) {
                 Some((key, Some(value))) => {
                     let origin = Origin::line(path, line);
-                    let assignment = Assignment { value: value.to_owned(), origin, place: self.places - 1 };
-                    self.set(key, assignment);
+                    let value = value.to_owned();
+                    self.set(key, Set { value, origin, place: self.places - 1 });
                 }
                 Some((key, None)) => self.excluded.push(key),
                 None => {}
@@ -103,11 +120,14 @@ impl Merge {
         }
     }
 
-    fn set(&mut self, key: String, assignment: Assignment) {
+    /// A line that repeats a key's value does not move the key to its place: systemd-sysctl passes
+    /// over it, and an alias set in between still wins (src/sysctl/sysctl.c, `parse_file`).
+    fn set(&mut self, key: String, set: Set) {
         match Pattern::new(&key) {
-            Ok(glob) if key.contains(['*', '?', '[']) => self.globs.push((glob, assignment)),
+            Ok(glob) if key.contains(['*', '?', '[']) => self.globs.push((glob, set)),
+            _ if self.keys.get(&key).is_some_and(|old| old.value == set.value) => {}
             _ => {
-                self.keys.insert(key, assignment);
+                self.keys.insert(key, set);
             }
         }
     }
@@ -187,15 +207,15 @@ fn parse(line: &str) -> Option<(String, Option<&str>)> {
     Some((normalise(key), value))
 }
 
-/// Our file with `keys` set: the last line that names a key gets the new value, earlier ones for the
-/// same knob go, missing keys come at the end; every other byte is kept.
-pub fn set(old: Option<&[u8]>, keys: &BTreeMap<&Key, String>) -> Vec<u8> {
+/// Our file with `keys` set: the last line that names a key gets the new value, earlier ones go,
+/// missing keys come at the end; every other byte is kept.
+pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
     let old = old.filter(|old| !old.is_empty());
     let mut lines: Vec<Vec<u8>> = match old {
         Some(old) => old.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect(),
         None => vec![template::header("sysctl.conf").into_bytes()],
     };
-    let mut keys: Vec<(&&Key, &String)> = keys.iter().collect();
+    let mut keys: Vec<(&Key, &String)> = keys.iter().collect();
     // As in the live order: ip_forward resets others.
     keys.sort_by_key(|(key, _)| key.path() != "net/ipv4/ip_forward");
     for (key, value) in keys {
@@ -219,12 +239,12 @@ pub fn set(old: Option<&[u8]>, keys: &BTreeMap<&Key, String>) -> Vec<u8> {
     lines.concat()
 }
 
-/// Whether a line of a file sets `key` or an alias of it.
+/// Whether a line of a file sets `key`.
 fn names(line: &[u8], key: &Key) -> bool {
     let text = String::from_utf8_lossy(line);
     let mut lines = dropins::lines(&text);
     let Some((path, Some(_))) = lines.next().and_then(|(_, line)| parse(line)) else { return false };
-    path == key.path() || key.aliases().contains(&path.as_str())
+    path == key.path()
 }
 
 /// A new line with the old one's ending.
@@ -272,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_value_does_not_move_its_key() {
+        let files = [
+            ("/etc/sysctl.d/a.conf", "net.ipv4.ip_forward = 1\n"),
+            ("/etc/sysctl.d/b.conf", "net.ipv4.conf.all.forwarding = 0\n"),
+            ("/etc/sysctl.d/c.conf", "net.ipv4.ip_forward = 1\n"),
+        ];
+        let found = merge(&files).winner(&key("net.ipv4.ip_forward")).unwrap();
+        assert_eq!((found.value.as_str(), found.key), ("0", key("net.ipv4.conf.all.forwarding")));
+    }
+
+    #[test]
     fn explicit_beats_glob_whatever_the_order() {
         let files = [
             ("/etc/sysctl.d/a.conf", "net.ipv4.conf.all.rp_filter = 1\n"),
@@ -287,7 +318,7 @@ mod tests {
     fn setting_keeps_every_other_byte() {
         let old = b"; theirs\r\nvm.swappiness=10\r\nnet.ipv4.conf.all.forwarding = 0\nvm.swappiness = 20\r\n\xff\xfe\nkernel.panic=1";
         let (a, b) = (key("vm.swappiness"), key("kernel.panic_on_oops"));
-        let keys = BTreeMap::from([(&a, "0".to_owned()), (&b, "1".to_owned())]);
+        let keys = BTreeMap::from([(a, "0".to_owned()), (b, "1".to_owned())]);
         let new = set(Some(old), &keys);
         let expected = b"; theirs\r\nnet.ipv4.conf.all.forwarding = 0\nvm.swappiness = 0\r\n\xff\xfe\nkernel.panic=1\nkernel.panic_on_oops = 1\n";
         assert_eq!(new, expected);

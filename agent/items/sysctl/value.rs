@@ -63,17 +63,20 @@ impl Key {
         self.0.chars().map(swap_separator).collect()
     }
 
-    /// Paths of the same knob: writing one is writing all (net/ipv4/devinet.c;
-    /// net/netfilter/nf_conntrack_standalone.c; kernel/ucount.c and fs/notify/inotify).
+    /// The keys of the same knob, itself among them: writing one is writing all
+    /// (net/ipv4/devinet.c; net/netfilter/nf_conntrack_standalone.c; kernel/ucount.c).
     #[must_use]
-    pub fn aliases(&self) -> &'static [&'static str] {
-        const SAME: [&[&str]; 4] = [
-            &["net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"],
-            &["net/netfilter/nf_conntrack_max", "net/nf_conntrack_max"],
-            &["fs/inotify/max_user_instances", "user/max_inotify_instances"],
-            &["fs/inotify/max_user_watches", "user/max_inotify_watches"],
+    pub fn aliases(&self) -> Vec<Self> {
+        const SAME: [[&str; 2]; 4] = [
+            ["net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"],
+            ["net/netfilter/nf_conntrack_max", "net/nf_conntrack_max"],
+            ["fs/inotify/max_user_instances", "user/max_inotify_instances"],
+            ["fs/inotify/max_user_watches", "user/max_inotify_watches"],
         ];
-        SAME.into_iter().find(|same| same.contains(&self.path())).unwrap_or_default()
+        match SAME.iter().find(|same| same.contains(&self.path())) {
+            Some(same) => same.iter().map(|path| Self((*path).to_owned())).collect(),
+            None => vec![self.clone()],
+        }
     }
 }
 

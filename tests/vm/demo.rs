@@ -1,0 +1,40 @@
+//! The main job for anyone to watch, on a machine nobody minds.
+
+use crate::guest;
+use crate::image;
+
+/// What is shown, in order; the host in between is rebooted.
+const BEFORE: [&str; 4] = [
+    "nodeprep plan kubeadm-worker",
+    "nodeprep apply kubeadm-worker",
+    "nodeprep check kubeadm-worker",
+    "nodeprep apply kubeadm-worker",
+];
+
+/// Boots a machine with swap on and shows plan, apply, check, reboot, check.
+pub fn run() {
+    let image = image::of("bookworm");
+    println!("booting a Debian 12 machine (software emulation, some 20 s) ...");
+    let mut machine = guest::boot(&image);
+    machine.ok("fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap -q /swapfile");
+    machine.ok(
+        "echo '/swapfile none swap sw 0 0' >>/etc/fstab && systemctl daemon-reload && swapon -a",
+    );
+    let show = |machine: &mut crate::machine::Machine, command: &str| {
+        println!("\n# {command}");
+        let output = machine.run(command);
+        println!(
+            "{}{}# exit code {}",
+            output.stdout, output.stderr, output.code
+        );
+    };
+    for command in BEFORE {
+        show(&mut machine, command);
+    }
+    println!("\n# reboot");
+    machine.reboot();
+    show(
+        &mut machine,
+        "nodeprep check kubeadm-worker; swapon --show; sysctl net.ipv4.ip_forward",
+    );
+}

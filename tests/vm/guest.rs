@@ -1,0 +1,127 @@
+//! What scenarios do with the program in a machine, and what they look at without it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::image::Image;
+use crate::machine::Machine;
+
+/// The profile of the scenarios.
+pub const PROFILE: &str = "kubeadm-worker";
+
+/// Boots a machine with the program in it.
+pub fn boot(image: &Image) -> Machine {
+    let mut machine = Machine::boot(image);
+    machine.put(
+        Path::new(env!("CARGO_BIN_EXE_nodeprep")),
+        "/usr/local/bin/nodeprep",
+        "755",
+    );
+    machine
+}
+
+/// A json report of the program.
+#[derive(Debug)]
+pub struct Report(Value);
+
+impl Report {
+    /// Runs the program and expects an exit code.
+    pub fn of(machine: &mut Machine, command: &str, code: i32) -> Self {
+        let output = machine.run(&format!("nodeprep {command} {PROFILE} --output json"));
+        assert_eq!(
+            output.code, code,
+            "{command}:\n{}{}",
+            output.stdout, output.stderr
+        );
+        let report: Value = serde_json::from_str(&output.stdout).expect("a json report");
+        assert_eq!(
+            report["exit_code"], code,
+            "the report and the process tell one exit code"
+        );
+        Self(report)
+    }
+
+    /// Subjects with this outcome, as `item subject`.
+    pub fn subjects(&self, outcome: &str) -> Vec<String> {
+        let with = |entry: &&Value| entry["outcome"] == outcome;
+        let name = |entry: &Value| format!("{} {}", text(&entry["item"]), text(&entry["subject"]));
+        self.entries().filter(with).map(name).collect()
+    }
+
+    /// One aspect of a subject: its state, and its origin if it has one.
+    pub fn aspect(&self, subject: &str, aspect: &str) -> (String, String) {
+        let named = |entry: &&Value| {
+            subject == format!("{} {}", text(&entry["item"]), text(&entry["subject"]))
+        };
+        let entry = self
+            .entries()
+            .find(named)
+            .unwrap_or_else(|| panic!("no {subject}"));
+        (
+            text(&entry[aspect]["state"]).to_owned(),
+            text(&entry[aspect]["origin"]).to_owned(),
+        )
+    }
+
+    /// The steps, in words.
+    pub fn steps(&self) -> Vec<&str> {
+        self.0["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| text(&step["text"]))
+            .collect()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Value> {
+        self.0["entries"].as_array().unwrap().iter()
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Every file of the root file system with its change time and size, but the program's own state
+/// (with the two directories it is in) and what the system writes by itself.
+pub fn files(machine: &mut Machine) -> BTreeMap<String, String> {
+    let list = machine.ok(
+        r"find / -xdev \( -path /var/lib/nodeprep -o -path /var/log -o -path /var/lib/systemd \
+          -o -path /var/lib/containerd -o -path /var/tmp -o -path /tmp -o -path /root \) -prune -o -path /run -o -path /var/lib \
+          -o -printf '%p %C@ %s %m\n'",
+    );
+    let split = |line: &str| {
+        line.split_once(' ')
+            .map(|(path, rest)| (path.to_owned(), rest.to_owned()))
+    };
+    list.lines().filter_map(split).collect()
+}
+
+/// Paths that differ between two lists of files, directories left out where a file in them differs.
+pub fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+    let all = before
+        .keys()
+        .chain(after.keys().filter(|path| !before.contains_key(*path)));
+    let paths: Vec<&String> = all
+        .filter(|path| before.get(*path) != after.get(*path))
+        .collect();
+    let holds = |dir: &String| {
+        paths
+            .iter()
+            .any(|path| path.starts_with(&format!("{dir}/")))
+    };
+    let mut changed: Vec<String> = paths
+        .iter()
+        .filter(|path| !holds(path))
+        .map(|p| (*p).clone())
+        .collect();
+    changed.sort();
+    changed
+}
+
+/// When each service was last started.
+pub fn start_times(machine: &mut Machine) -> String {
+    machine.ok("systemctl show '*.service' -p Id -p ExecMainStartTimestampMonotonic | grep -v '=0$' | sort")
+}

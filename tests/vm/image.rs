@@ -1,0 +1,75 @@
+//! Base images, made once a recipe and kept outside the checkout.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What an image is made of; another text is another image.
+const RECIPE: [&str; 3] = [
+    include_str!("image/build.sh"),
+    include_str!("image/lab.sh"),
+    include_str!("image/lab.service"),
+];
+
+/// A base image: `disk.ext4`, `vmlinuz` and `initrd.img` in one directory. Nothing writes to it.
+#[derive(Debug)]
+pub struct Image {
+    /// The directory.
+    pub dir: PathBuf,
+}
+
+/// The image of a suite, made now if it is not there yet.
+///
+/// # Panics
+/// Where it can't be made (no mirror, no root): a lab without machines has failed, not passed.
+pub fn of(suite: &str) -> Image {
+    let cache = cache();
+    fs::create_dir_all(&cache).unwrap();
+    let lock = File::create(cache.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut hash = DefaultHasher::new();
+    RECIPE.hash(&mut hash);
+    let dir = cache.join(format!("{suite}-{:016x}", hash.finish()));
+    if !dir.exists() {
+        forget_older(&cache, suite);
+        build(suite, &dir);
+    }
+    Image { dir }
+}
+
+fn build(suite: &str, dir: &Path) {
+    eprintln!("making the {suite} image in {} (once)", dir.display());
+    let unfinished = dir.with_extension("unfinished");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/image/build.sh");
+    let status = Command::new("bash")
+        .arg(script)
+        .arg(suite)
+        .arg(&unfinished)
+        .status()
+        .unwrap();
+    assert!(
+        status.success(),
+        "the {suite} image could not be made: see above"
+    );
+    fs::rename(unfinished, dir).unwrap();
+}
+
+fn forget_older(cache: &Path, suite: &str) {
+    for entry in fs::read_dir(cache).unwrap().map(Result::unwrap) {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{suite}-"))
+        {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+}
+
+fn cache() -> PathBuf {
+    let home =
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+    cache.join("nodeprep/vm")
+}
