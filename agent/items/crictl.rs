@@ -52,10 +52,13 @@ impl TryFrom<String> for Endpoint {
     type Error = String;
 
     fn try_from(text: String) -> std::result::Result<Self, String> {
-        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'#".contains(c));
+        let plain =
+            !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'#".contains(c));
         match text.strip_prefix("unix://") {
             Some(path) if path.starts_with('/') && plain => Ok(Self(text)),
-            _ => Err(format!("\"{text}\" is no endpoint: expected unix:///run/containerd/containerd.sock or alike")),
+            _ => Err(format!(
+                "\"{text}\" is no endpoint: expected unix:///run/containerd/containerd.sock or alike"
+            )),
         }
     }
 }
@@ -82,11 +85,15 @@ struct Key {
 impl Crictl {
     /// Wanted keys and values as they are written in the file.
     fn keys(&self) -> Vec<(String, String)> {
-        let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(self) else { return Vec::new() };
+        let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(self) else {
+            return Vec::new();
+        };
         keys.into_iter()
             .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 (key, text)
             })
             .collect()
@@ -114,13 +121,26 @@ impl Kind for Crictl {
         let found = parse(&text)?;
         let mut keys = Vec::new();
         for (name, wanted) in self.keys() {
-            let value = found.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-            let found = value.map(|value| (value, line_of(&text, &name).map_or(0, |(line, _)| line)));
+            let value = found
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.clone());
+            let found =
+                value.map(|value| (value, line_of(&text, &name).map_or(0, |(line, _)| line)));
             let socket = wanted.strip_prefix("unix://").map(PathBuf::from);
             let listens = socket.map(|path| host.listens(&path).map_err(|error| error.to_string()));
-            keys.push(Key { name, wanted, found, listens });
+            keys.push(Key {
+                name,
+                wanted,
+                found,
+                listens,
+            });
         }
-        Ok(Observed { text, keys, elsewhere: elsewhere(host)? })
+        Ok(Observed {
+            text,
+            keys,
+            elsewhere: elsewhere(host)?,
+        })
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
@@ -133,23 +153,33 @@ impl Kind for Crictl {
                 content = set(&content, &key.name, &key.wanted);
                 serves.push(key.name.clone());
             }
-            plan.findings.push(Finding::new(&key.name, key.live(&boot), boot));
+            plan.findings
+                .push(Finding::new(&key.name, key.live(&boot), boot));
         }
         if let Some((value, origin)) = &observed.elsewhere {
             let state = State::differs(value, format!("unset, or {PATH}"), Some(origin.clone()));
-            plan.findings.push(Finding::new(VARIABLE, state.clone(), state));
+            plan.findings
+                .push(Finding::new(VARIABLE, state.clone(), state));
         }
         if serves.is_empty() {
             return plan;
         }
         match kept(&observed.text, &content, &observed.keys) {
             true => {
-                let step = Step::WriteFile { path: PATH.into(), content: content.into(), owner: Owner::Shared };
+                let step = Step::WriteFile {
+                    path: PATH.into(),
+                    content: content.into(),
+                    owner: Owner::Shared,
+                };
                 plan.boot(step, serves);
             }
             false => {
-                let cause = format!("{PATH} is written in a way we can't edit: use one `key: value` a line");
-                plan.findings.iter_mut().for_each(|f| f.boot = State::unknown(&cause));
+                let cause = format!(
+                    "{PATH} is written in a way we can't edit: use one `key: value` a line"
+                );
+                plan.findings
+                    .iter_mut()
+                    .for_each(|f| f.boot = State::unknown(&cause));
             }
         }
         plan
@@ -172,9 +202,10 @@ impl Key {
         match &self.listens {
             _ if *file != State::InSync => file.clone(),
             None | Some(Ok(true)) => State::InSync,
-            Some(Ok(false)) => {
-                State::blocked(format!("nothing listens on {}: start the runtime", self.wanted))
-            }
+            Some(Ok(false)) => State::blocked(format!(
+                "nothing listens on {}: start the runtime",
+                self.wanted
+            )),
             Some(Err(cause)) => State::unknown(cause),
         }
     }
@@ -182,12 +213,18 @@ impl Key {
 
 /// The file's keys with their values as text.
 fn parse(text: &str) -> Result<Vec<(String, String)>> {
-    let documents = YamlLoader::load_from_str(text)
-        .map_err(|error| trouble!("{PATH} is no YAML ({error}): mend it by hand, it is left as it is"))?;
+    let documents = YamlLoader::load_from_str(text).map_err(|error| {
+        trouble!("{PATH} is no YAML ({error}): mend it by hand, it is left as it is")
+    })?;
     match documents.as_slice() {
         [] | [Yaml::Null] => Ok(Vec::new()),
-        [Yaml::Hash(keys)] => Ok(keys.iter().filter_map(|(k, v)| Some((k.as_str()?.to_owned(), plain(v)))).collect()),
-        _ => Err(trouble!("{PATH} is no list of `key: value` lines: mend it by hand, it is left as it is")),
+        [Yaml::Hash(keys)] => Ok(keys
+            .iter()
+            .filter_map(|(k, v)| Some((k.as_str()?.to_owned(), plain(v))))
+            .collect()),
+        _ => Err(trouble!(
+            "{PATH} is no list of `key: value` lines: mend it by hand, it is left as it is"
+        )),
     }
 }
 
@@ -208,31 +245,56 @@ fn line_of<'a>(text: &'a str, key: &str) -> Option<(usize, &'a str)> {
         Some(name.trim_end().trim_matches(['"', '\'']) == key)
     };
     let mut lines = text.split_inclusive('\n').enumerate();
-    lines.find(|(_, line)| names(line) == Some(true)).map(|(index, line)| (index + 1, line))
+    lines
+        .find(|(_, line)| names(line) == Some(true))
+        .map(|(index, line)| (index + 1, line))
 }
 
 /// The text with one key set, a comment on its line kept.
 fn set(text: &str, key: &str, value: &str) -> String {
     let Some((number, old)) = line_of(text, key) else {
-        let begin = if text.is_empty() { template::header("crictl.yaml") } else { text.to_owned() };
-        let newline = if begin.ends_with('\n') || begin.is_empty() { "" } else { "\n" };
+        let begin = if text.is_empty() {
+            template::header("crictl.yaml")
+        } else {
+            text.to_owned()
+        };
+        let newline = if begin.ends_with('\n') || begin.is_empty() {
+            ""
+        } else {
+            "\n"
+        };
         return format!("{begin}{newline}{key}: {value}\n");
     };
     let ending = &old[old.trim_end_matches(['\r', '\n']).len()..];
     let comment = old.find(" #").map_or("", |at| old[at..].trim_end());
     let new = format!("{key}: {value}{comment}{ending}");
     let lines = text.split_inclusive('\n').enumerate();
-    lines.map(|(index, line)| if index + 1 == number { new.as_str() } else { line }).collect()
+    lines
+        .map(|(index, line)| {
+            if index + 1 == number {
+                new.as_str()
+            } else {
+                line
+            }
+        })
+        .collect()
 }
 
 /// Whether the edit did what it should: our keys set, all others as before.
 fn kept(before: &str, after: &str, keys: &[Key]) -> bool {
-    let (Ok(before), Ok(after)) = (parse(before), parse(after)) else { return false };
+    let (Ok(before), Ok(after)) = (parse(before), parse(after)) else {
+        return false;
+    };
     let ours = |name: &str| keys.iter().find(|key| key.name == name);
     let others = |all: &[(String, String)]| -> Vec<_> {
-        all.iter().filter(|(name, _)| ours(name).is_none()).cloned().collect()
+        all.iter()
+            .filter(|(name, _)| ours(name).is_none())
+            .cloned()
+            .collect()
     };
-    let set = keys.iter().all(|key| after.contains(&(key.name.clone(), key.wanted.clone())));
+    let set = keys
+        .iter()
+        .all(|key| after.contains(&(key.name.clone(), key.wanted.clone())));
     set && others(&before) == others(&after)
 }
 
@@ -267,9 +329,21 @@ mod tests {
 
     #[test]
     fn other_shapes_are_left_alone() {
-        let key = Key { name: "timeout".into(), wanted: "10".into(), found: None, listens: None };
-        for old in ["{timeout: 2}", "timeout:\n  2\n", "a: |\n  timeout: 3\ntimeout: 2\n"] {
-            assert!(!kept(old, &set(old, "timeout", "10"), std::slice::from_ref(&key)) || old.starts_with("a:"));
+        let key = Key {
+            name: "timeout".into(),
+            wanted: "10".into(),
+            found: None,
+            listens: None,
+        };
+        for old in [
+            "{timeout: 2}",
+            "timeout:\n  2\n",
+            "a: |\n  timeout: 3\ntimeout: 2\n",
+        ] {
+            assert!(
+                !kept(old, &set(old, "timeout", "10"), std::slice::from_ref(&key))
+                    || old.starts_with("a:")
+            );
         }
         assert!(parse("- a\n").is_err() && parse("a: [").is_err());
     }

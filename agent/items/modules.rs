@@ -85,27 +85,39 @@ impl Kind for Modules {
     fn observe(&self, host: &Host) -> Result<Observed> {
         let path = self.file.within("/etc/modules-load.d");
         let text = host.bytes(&path)?.map(|bytes| bytes.to_vec());
-        Ok(Observed { modules: Kernels::read(host)?.judge(host, &self.load)?, path, text })
+        Ok(Observed {
+            modules: Kernels::read(host)?.judge(host, &self.load)?,
+            path,
+            text,
+        })
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let mut plan = ItemPlan::default();
         let mut missing = Vec::new();
         for module in &observed.modules {
-            if matches!(module.live, State::Differs { origin: None, .. }) && module.live_can_load() {
-                let step = Step::LoadModule { name: module.live_name.clone() };
+            if matches!(module.live, State::Differs { origin: None, .. }) && module.live_can_load()
+            {
+                let step = Step::LoadModule {
+                    name: module.live_name.clone(),
+                };
                 plan.live(step, [&module.subject]);
             }
             if module.boot == not_listed() {
                 missing.push((module.boot_name.as_str(), module.subject.clone()));
             }
             let (live, boot) = (module.live.clone(), module.boot.clone());
-            plan.findings.push(Finding::new(&module.subject, live, boot));
+            plan.findings
+                .push(Finding::new(&module.subject, live, boot));
         }
         if !missing.is_empty() {
             let names = missing.iter().map(|(name, _)| *name);
             let content = add_lines(observed.text.as_deref(), names);
-            let step = Step::WriteFile { path: observed.path.clone(), content, owner: Owner::Ours };
+            let step = Step::WriteFile {
+                path: observed.path.clone(),
+                content,
+                owner: Owner::Ours,
+            };
             plan.boot(step, missing.into_iter().map(|(_, subject)| subject));
         }
         plan
@@ -136,7 +148,9 @@ struct Kernels {
 impl Kernels {
     fn read(host: &Host) -> Result<Self> {
         let with_modules = |release: Option<String>| -> Result<_> {
-            let Some(release) = release else { return Ok(None) };
+            let Some(release) = release else {
+                return Ok(None);
+            };
             let modules = boot::Modules::read(host, &release)?;
             Ok(Some((release, modules)))
         };
@@ -148,7 +162,12 @@ impl Kernels {
             (_, booting) => with_modules(booting)?,
         };
         let installed = boot::installed_kernels(host)?;
-        Ok(Self { running, booting, boot: BootModules::read(host)?, installed })
+        Ok(Self {
+            running,
+            booting,
+            boot: BootModules::read(host)?,
+            installed,
+        })
     }
 
     fn judge(&self, host: &Host, wanted: &[Name]) -> Result<Vec<Module>> {
@@ -193,7 +212,9 @@ impl Kernels {
         let disabled = host.text(Path::new("/proc/sys/kernel/modules_disabled"))?;
         if disabled.is_some_and(|text| text.trim() == "1") {
             let reason = "kernel.modules_disabled is 1: no module can be loaded before a reboot";
-            return Ok(State::AfterReboot { reason: reason.into() });
+            return Ok(State::AfterReboot {
+                reason: reason.into(),
+            });
         }
         Ok(match self.boot.load(name, modules) {
             Load::Refused(origin, true) => State::differs(NOT_LOADED, LOADED, Some(origin)),
@@ -202,10 +223,17 @@ impl Kernels {
     }
 
     /// The running kernel has no such file: a newer kernel may have been installed over it.
-    fn missing(&self, host: &Host, release: &str, modules: &boot::Modules, name: &str) -> Result<State> {
+    fn missing(
+        &self,
+        host: &Host,
+        release: &str,
+        modules: &boot::Modules,
+        name: &str,
+    ) -> Result<State> {
         for other in self.installed.iter().filter(|other| *other != release) {
             if boot::Modules::read(host, other)?.has(name) {
-                let reason = format!("{release} runs without it, {other} is installed with it: reboot");
+                let reason =
+                    format!("{release} runs without it, {other} is installed with it: reboot");
                 return Ok(State::AfterReboot { reason });
             }
         }
@@ -241,7 +269,11 @@ fn absent(release: &str, modules: &boot::Modules) -> State {
         false => String::new(),
     };
     let origin = Origin::file(&boot::directory(release));
-    State::differs(format!("not in kernel {release}{advice}"), LOADED, Some(origin))
+    State::differs(
+        format!("not in kernel {release}{advice}"),
+        LOADED,
+        Some(origin),
+    )
 }
 
 /// The file with the missing names added at its end, every other byte kept.
@@ -275,7 +307,10 @@ mod tests {
     #[test]
     fn foreign_lines_stay() {
         let names = || ["overlay"].into_iter();
-        assert_eq!(add_lines(Some(b"# mine\r\nfoo"), names()), b"# mine\r\nfoo\noverlay\n");
+        assert_eq!(
+            add_lines(Some(b"# mine\r\nfoo"), names()),
+            b"# mine\r\nfoo\noverlay\n"
+        );
         assert!(add_lines(None, names()).ends_with(b"\noverlay\n"));
     }
 }

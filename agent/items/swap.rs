@@ -68,7 +68,10 @@ impl Kind for Swap {
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {
-        Ok(Observed { areas: areas(host)?, sources: boot::sources(host)? })
+        Ok(Observed {
+            areas: areas(host)?,
+            sources: boot::sources(host)?,
+        })
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
@@ -78,7 +81,9 @@ impl Kind for Swap {
             plan.boot(step, subjects);
         }
         for area in &observed.areas {
-            let step = Step::SwapOff { area: area.path.clone() };
+            let step = Step::SwapOff {
+                area: area.path.clone(),
+            };
             plan.live(step, [area.path.display().to_string()]);
         }
         if !plan.steps.is_empty() {
@@ -99,11 +104,18 @@ fn findings(observed: &Observed) -> Vec<Finding> {
             used => format!("on, {} MiB used", used.div_ceil(1024)),
         };
         let subject = area.path.display().to_string();
-        findings.push(Finding::new(subject, State::differs(from, "off", None), State::InSync));
+        findings.push(Finding::new(
+            subject,
+            State::differs(from, "off", None),
+            State::InSync,
+        ));
     }
     for source in &observed.sources {
         let boot = State::differs("on", "off", Some(source.origin.clone()));
-        match findings.iter_mut().find(|finding| finding.subject == source.subject) {
+        match findings
+            .iter_mut()
+            .find(|finding| finding.subject == source.subject)
+        {
             Some(finding) => finding.boot = boot,
             None => findings.push(Finding::new(&source.subject, State::InSync, boot)),
         }
@@ -120,7 +132,10 @@ fn findings(observed: &Observed) -> Vec<Finding> {
 /// Where /proc/swaps cannot be read or has a row that can't be parsed.
 pub fn areas(host: &Host) -> Result<Vec<Area>> {
     let text = host.text(Path::new("/proc/swaps"))?.unwrap_or_default();
-    text.lines().skip(1).map(|row| area(row).ok_or_else(|| trouble!("/proc/swaps: \"{row}\""))).collect()
+    text.lines()
+        .skip(1)
+        .map(|row| area(row).ok_or_else(|| trouble!("/proc/swaps: \"{row}\"")))
+        .collect()
 }
 
 /// `Filename Type Size Used Priority`, sizes in KiB, white space in the name as `\040`
@@ -130,13 +145,22 @@ fn area(row: &str) -> Option<Area> {
     let path = PathBuf::from(unescape(columns.next()?));
     let used_kib = columns.nth(2)?.parse().ok()?;
     let priority = columns.next()?.parse().ok()?;
-    Some(Area { path, used_kib, priority })
+    Some(Area {
+        path,
+        used_kib,
+        priority,
+    })
 }
 
 /// Octal escapes of fstab and /proc (getmntent(3)).
 fn unescape(field: &str) -> String {
     let mut text = field.to_owned();
-    for (escape, letter) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+    for (escape, letter) in [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ] {
         text = text.replace(escape, letter);
     }
     text
@@ -149,7 +173,11 @@ mod tests {
     #[test]
     fn reads_rows() {
         let row = "/var/swap\\040file                       file\t\t65532\t\t12\t\t-2";
-        let expected = Area { path: "/var/swap file".into(), used_kib: 12, priority: -2 };
+        let expected = Area {
+            path: "/var/swap file".into(),
+            used_kib: 12,
+            priority: -2,
+        };
         assert_eq!(area(row), Some(expected));
         assert_eq!(area("/dev/zram0 partition 1 x 5"), None);
     }

@@ -123,17 +123,31 @@ impl Kind for Sysctl {
             let bytes = host.bytes(&path)?.map(|bytes| bytes.to_vec());
             Ok((path, bytes))
         };
-        Ok(Observed { keys, files: [read(own)?, read(LAST.into())?] })
+        Ok(Observed {
+            keys,
+            files: [read(own)?, read(LAST.into())?],
+        })
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let mut plan = ItemPlan::default();
         let mut files: [BTreeMap<Key, String>; 2] = Default::default();
         for (key, live, boot) in &observed.keys {
-            let Some(wanted) = self.keys.get(key) else { continue };
-            let finding = Finding::new(key.name(), judge_live(wanted, live), judge_boot(wanted, live, boot));
-            if matches!(finding.live, State::Differs { .. }) && matches!(live, Live::Value(_) | Live::Coming) {
-                let step = Step::WriteKernel { path: key.file(), value: wanted.value().to_owned() };
+            let Some(wanted) = self.keys.get(key) else {
+                continue;
+            };
+            let finding = Finding::new(
+                key.name(),
+                judge_live(wanted, live),
+                judge_boot(wanted, live, boot),
+            );
+            if matches!(finding.live, State::Differs { .. })
+                && matches!(live, Live::Value(_) | Live::Coming)
+            {
+                let step = Step::WriteKernel {
+                    path: key.file(),
+                    value: wanted.value().to_owned(),
+                };
                 plan.live(step, [key.name()]);
             }
             if boot.mended_by_a_file(wanted) && !matches!(live, Live::NoKey) {
@@ -149,10 +163,19 @@ impl Kind for Sysctl {
             plan.findings.push(finding);
         }
         // Changing ip_forward resets every interface's other settings (ip-sysctl.rst), so it goes first.
-        plan.steps.sort_by_key(|planned| !is_forwarding(&planned.step));
-        for (keys, (path, old)) in files.iter().zip(&observed.files).filter(|(keys, _)| !keys.is_empty()) {
+        plan.steps
+            .sort_by_key(|planned| !is_forwarding(&planned.step));
+        for (keys, (path, old)) in files
+            .iter()
+            .zip(&observed.files)
+            .filter(|(keys, _)| !keys.is_empty())
+        {
             let content = merge::set(old.as_deref(), keys);
-            let step = Step::WriteFile { path: path.clone(), content, owner: Owner::Ours };
+            let step = Step::WriteFile {
+                path: path.clone(),
+                content,
+                owner: Owner::Ours,
+            };
             plan.boot(step, self.subjects(keys));
         }
         plan
@@ -211,7 +234,9 @@ fn judge_live(wanted: &Wanted, live: &Live) -> State {
         Live::Value(value) if wanted.accepts(value) => State::InSync,
         Live::Value(value) => State::differs(one_line(value), to, None),
         Live::Coming => State::differs("absent until its module is loaded", to, None),
-        Live::NoModule(module) => State::differs(format!("absent: {module} is not loaded"), to, None),
+        Live::NoModule(module) => {
+            State::differs(format!("absent: {module} is not loaded"), to, None)
+        }
         Live::NoKey => no_key(wanted),
         Live::NoKernel => State::not_applicable("there is no running kernel"),
         Live::Unreadable(cause) => State::unknown(cause),
@@ -242,7 +267,11 @@ fn judge_boot(wanted: &Wanted, live: &Live, boot: &Boot) -> State {
         (None, None) => State::differs("not set", to, None),
         (winner, Some(module)) => {
             let from = format!("not set: {module} is loaded after systemd-sysctl has run");
-            State::differs(from, to, winner.as_ref().map(|winner| winner.origin.clone()))
+            State::differs(
+                from,
+                to,
+                winner.as_ref().map(|winner| winner.origin.clone()),
+            )
         }
     }
 }
@@ -252,7 +281,10 @@ fn one_line(value: &str) -> String {
 }
 
 fn brought_by(key: &Key) -> Option<&'static str> {
-    BROUGHT.iter().find(|(_, begin)| key.path().starts_with(begin)).map(|(module, _)| *module)
+    BROUGHT
+        .iter()
+        .find(|(_, begin)| key.path().starts_with(begin))
+        .map(|(module, _)| *module)
 }
 
 /// Which modules that bring keys are not there when systemd-sysctl runs; asked once a module.
@@ -261,7 +293,9 @@ struct Late(BTreeMap<&'static str, bool>);
 
 impl Late {
     fn module(&mut self, host: &Host, key: &Key) -> Result<Option<&'static str>> {
-        let Some(module) = brought_by(key) else { return Ok(None) };
+        let Some(module) = brought_by(key) else {
+            return Ok(None);
+        };
         let late = match self.0.get(module) {
             Some(late) => *late,
             None => {
@@ -280,9 +314,16 @@ impl Late {
 /// (before 231).
 fn systemd_version(host: &Host) -> Result<u32> {
     let multiarch = format!("/usr/lib/{}-linux-gnu/systemd", std::env::consts::ARCH);
-    for dir in ["/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd", &multiarch] {
+    for dir in [
+        "/usr/lib/systemd",
+        "/lib/systemd",
+        "/usr/lib64/systemd",
+        &multiarch,
+    ] {
         for name in host.list(Path::new(dir))?.iter() {
-            let Some(rest) = name.strip_prefix("libsystemd-shared-") else { continue };
+            let Some(rest) = name.strip_prefix("libsystemd-shared-") else {
+                continue;
+            };
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             if let Ok(version) = digits.parse() {
                 return Ok(version);

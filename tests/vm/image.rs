@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,8 +42,13 @@ pub fn of(suite: &str) -> Image {
 fn build(suite: &str, dir: &Path) {
     eprintln!("making the {suite} image in {} (once)", dir.display());
     let unfinished = dir.with_extension("unfinished");
+    let _ = fs::remove_dir_all(&unfinished); // of a build that was cut off
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/image/build.sh");
-    let status = Command::new("bash")
+    // Owners, device nodes and SELinux labels need root; what comes out anyone may read.
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let mut make = Command::new(if is_root { "env" } else { "sudo" });
+    let status = make
+        .arg("bash")
         .arg(script)
         .arg(suite)
         .arg(&unfinished)

@@ -174,7 +174,13 @@ impl Drop for Machine {
 
 fn qemu(image: &Image, dir: &Path, disk: &Path, socket: &Path) -> Command {
     let path = |path: &Path| path.display().to_string();
-    let mut qemu = Command::new("qemu-system-x86_64");
+    // EL has it by another name, outside of PATH.
+    let el = Path::new("/usr/libexec/qemu-kvm");
+    let mut qemu = Command::new(if el.exists() {
+        el
+    } else {
+        Path::new("qemu-system-x86_64")
+    });
     // Software emulation everywhere: nested virtualisation is there or not, and broken at times.
     qemu.args([
         "-accel",

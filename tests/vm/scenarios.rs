@@ -5,6 +5,8 @@ mod pristine;
 
 use crate::image::Image;
 
+/// What a scenario does with machines made from an image.
+pub type Body = fn(&Image);
+
 /// Name and body of each.
-pub const ALL: [(&str, fn(&Image)); 2] =
-    [("pristine", pristine::run), ("break_each", break_each::run)];
+pub const ALL: [(&str, Body); 2] = [("pristine", pristine::run), ("break_each", break_each::run)];

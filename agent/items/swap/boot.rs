@@ -18,8 +18,12 @@ const GPT: &str = "systemd-gpt-auto-generator";
 const ZRAM: &str = "zram-generator";
 const ZRAM_CONF: &str = "/etc/systemd/zram-generator.conf";
 /// Services that make swap of their own: zram-tools, zram-config (Ubuntu), dphys-swapfile, swapspace.
-const SERVICES: [&str; 4] =
-    ["zramswap.service", "zram-config.service", "dphys-swapfile.service", "swapspace.service"];
+const SERVICES: [&str; 4] = [
+    "zramswap.service",
+    "zram-config.service",
+    "dphys-swapfile.service",
+    "swapspace.service",
+];
 /// Type of a swap partition and the attribute that keeps systemd off it (Discoverable Partitions
 /// Specification), as udev writes them down.
 const SWAP_TYPE: &str = "ID_PART_ENTRY_TYPE=0657fd6d-a4ab-43c4-84e5-0933c84b4f4f";
@@ -39,7 +43,10 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Remedy {
     /// `#` before this line of the fstab whose bytes are given.
-    Comment { line: usize, fstab: std::rc::Rc<[u8]> },
+    Comment {
+        line: usize,
+        fstab: std::rc::Rc<[u8]>,
+    },
     /// A link to /dev/null at this path.
     Mask(PathBuf),
     /// An empty file at this path.
@@ -84,18 +91,37 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
     if let Some((_, fstab, _)) = rows.first() {
         let lines: Vec<usize> = rows.iter().map(|(line, ..)| *line).collect();
         let content = fstab::comment(fstab, &lines);
-        let step = Step::WriteFile { path: FSTAB.into(), content, owner: Owner::Shared };
-        steps.push((FSTAB.into(), step, rows.into_iter().map(|(.., subject)| subject).collect()));
+        let step = Step::WriteFile {
+            path: FSTAB.into(),
+            content,
+            owner: Owner::Shared,
+        };
+        steps.push((
+            FSTAB.into(),
+            step,
+            rows.into_iter().map(|(.., subject)| subject).collect(),
+        ));
     }
     for source in sources {
         let (path, step) = match &source.remedy {
             Remedy::Comment { .. } => continue,
-            Remedy::Mask(path) => {
-                (path, Step::WriteLink { path: path.clone(), target: "/dev/null".into() })
-            }
+            Remedy::Mask(path) => (
+                path,
+                Step::WriteLink {
+                    path: path.clone(),
+                    target: "/dev/null".into(),
+                },
+            ),
             Remedy::Empty(path) => {
                 let content = crate::template::header("zram-generator.conf").into_bytes();
-                (path, Step::WriteFile { path: path.clone(), content, owner: Owner::Ours })
+                (
+                    path,
+                    Step::WriteFile {
+                        path: path.clone(),
+                        content,
+                        owner: Owner::Ours,
+                    },
+                )
             }
         };
         if steps.iter().all(|(other, ..)| other != path) {
@@ -108,15 +134,23 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
 /// Rows of fstab that are switched on; systemd makes a unit of each, which may be masked.
 fn fstab_rows(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
     let path = Path::new(FSTAB);
-    let Some(fstab) = host.bytes(path)? else { return Ok(()) };
+    let Some(fstab) = host.bytes(path)? else {
+        return Ok(());
+    };
     for row in fstab::rows(&fstab).into_iter().filter(|row| row.auto) {
-        if masked(host, &format!("{}.swap", units::escape_path(&device(&row.what))))? {
+        if masked(
+            host,
+            &format!("{}.swap", units::escape_path(&device(&row.what))),
+        )? {
             continue;
         }
         sources.push(Source {
             subject: row.what,
             origin: Origin::line(path, row.line),
-            remedy: Remedy::Comment { line: row.line, fstab: fstab.clone() },
+            remedy: Remedy::Comment {
+                line: row.line,
+                fstab: fstab.clone(),
+            },
         });
     }
     Ok(())
@@ -124,8 +158,14 @@ fn fstab_rows(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
 
 /// `UUID=x` and its kin as the device systemd waits for (fstab_node_to_udev_node).
 fn device(what: &str) -> String {
-    let Some((tag, value)) = what.split_once('=') else { return what.to_owned() };
-    format!("/dev/disk/by-{}/{}", tag.to_lowercase(), value.trim_matches('"'))
+    let Some((tag, value)) = what.split_once('=') else {
+        return what.to_owned();
+    };
+    format!(
+        "/dev/disk/by-{}/{}",
+        tag.to_lowercase(),
+        value.trim_matches('"')
+    )
 }
 
 fn masked(host: &Host, unit: &str) -> Result<bool> {
@@ -141,7 +181,11 @@ fn masked(host: &Host, unit: &str) -> Result<bool> {
 fn swap_units(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
     for (unit, origin) in units::wanted(host, ".swap")? {
         let remedy = Remedy::Mask(units::mask_path(&unit));
-        sources.push(Source { subject: unit, origin, remedy });
+        sources.push(Source {
+            subject: unit,
+            origin,
+            remedy,
+        });
     }
     Ok(())
 }
@@ -150,7 +194,11 @@ fn services(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
     for (unit, origin) in units::wanted(host, ".service")? {
         if SERVICES.contains(&unit.as_str()) {
             let remedy = Remedy::Mask(units::mask_path(&unit));
-            sources.push(Source { subject: unit, origin, remedy });
+            sources.push(Source {
+                subject: unit,
+                origin,
+                remedy,
+            });
         }
     }
     Ok(())
@@ -187,21 +235,31 @@ fn add_zram(path: &Path, text: &str, remedy: &Remedy, sources: &mut Vec<Source>)
     let found = dropins::lines(text).filter_map(|(line, text)| Some((line, device(text)?)));
     for (line, name) in found {
         let subject = format!("/dev/{name}");
-        sources.push(Source { subject, origin: Origin::line(path, line), remedy: remedy.clone() });
+        sources.push(Source {
+            subject,
+            origin: Origin::line(path, line),
+            remedy: remedy.clone(),
+        });
     }
 }
 
 /// Swap partitions on the disk of the root file system, unless fstab has a swap row that stays
 /// (systemd-gpt-auto-generator(8)). udev has written down what the partition table says.
 fn gpt(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
-    let Some(generator) = units::generator(host, GPT)? else { return Ok(()) };
+    let Some(generator) = units::generator(host, GPT)? else {
+        return Ok(());
+    };
     let fstab = host.bytes(Path::new(FSTAB))?.unwrap_or_default();
     if fstab::rows(&fstab).iter().any(|row| !row.auto) {
         return Ok(());
     }
-    let Some(disk) = root_disk(host)? else { return Ok(()) };
+    let Some(disk) = root_disk(host)? else {
+        return Ok(());
+    };
     for name in host.list(&disk)?.iter() {
-        let Some(number) = host.text(&disk.join(name).join("dev"))? else { continue };
+        let Some(number) = host.text(&disk.join(name).join("dev"))? else {
+            continue;
+        };
         let entry = Path::new("/run/udev/data").join(format!("b{}", number.trim()));
         let entry = host.text(&entry)?.unwrap_or_default();
         if !is_swap_partition(&entry) {
@@ -217,27 +275,44 @@ fn gpt(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
 }
 
 fn is_swap_partition(udev: &str) -> bool {
-    let flags = udev.lines().find_map(|line| line.split_once("ID_PART_ENTRY_FLAGS=0x"));
-    let flags = flags.and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let flags = udev
+        .lines()
+        .find_map(|line| line.split_once("ID_PART_ENTRY_FLAGS=0x"));
+    let flags = flags
+        .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok())
+        .unwrap_or(0);
     udev.contains("ID_PART_ENTRY_SCHEME=gpt") && udev.contains(SWAP_TYPE) && flags & NO_AUTO == 0
 }
 
 /// The sysfs directory of the disk that holds `/`; none where `/` is on no partition.
 fn root_disk(host: &Host) -> Result<Option<PathBuf>> {
-    let bytes = host.bytes(Path::new("/proc/self/mountinfo"))?.unwrap_or_default();
+    let bytes = host
+        .bytes(Path::new("/proc/self/mountinfo"))?
+        .unwrap_or_default();
     let MountInfos(mounts) =
         MountInfos::from_read(&*bytes).map_err(|e| trouble!("/proc/self/mountinfo: {e}"))?;
-    let Some(root) = mounts.iter().rfind(|mount| mount.mount_point == Path::new("/")) else {
+    let Some(root) = mounts
+        .iter()
+        .rfind(|mount| mount.mount_point == Path::new("/"))
+    else {
         return Ok(None);
     };
     let link = Path::new("/sys/dev/block").join(&root.majmin);
-    let Some(target) = host.link(&link)? else { return Ok(None) };
+    let Some(target) = host.link(&link)? else {
+        return Ok(None);
+    };
     // …/block/vda/vda1: the partition's directory is in the disk's.
     let partition = Path::new("/sys/dev/block").join(target);
     let is_partition = host.kind(&partition.join("partition"))?.is_some();
-    Ok(partition.parent().filter(|_| is_partition).map(Path::to_owned))
+    Ok(partition
+        .parent()
+        .filter(|_| is_partition)
+        .map(Path::to_owned))
 }
 
 fn is_no(value: &str) -> bool {
-    matches!(value.to_lowercase().as_str(), "0" | "no" | "n" | "false" | "f" | "off")
+    matches!(
+        value.to_lowercase().as_str(),
+        "0" | "no" | "n" | "false" | "f" | "off"
+    )
 }

@@ -15,7 +15,10 @@ pub struct Row {
 /// The swap rows of an fstab (fstab(5): fields by blanks or tabs, the third is the type).
 #[must_use]
 pub fn rows(fstab: &[u8]) -> Vec<Row> {
-    lines(fstab).enumerate().filter_map(|(index, line)| row(index + 1, line)).collect()
+    lines(fstab)
+        .enumerate()
+        .filter_map(|(index, line)| row(index + 1, line))
+        .collect()
 }
 
 /// The same file with `#` before the rows of these lines.
@@ -37,13 +40,21 @@ fn lines(fstab: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn row(line: usize, bytes: &[u8]) -> Option<Row> {
     let text = String::from_utf8_lossy(bytes);
-    let mut fields = text.split([' ', '\t', '\r', '\n']).filter(|field| !field.is_empty());
+    let mut fields = text
+        .split([' ', '\t', '\r', '\n'])
+        .filter(|field| !field.is_empty());
     let what = fields.next().filter(|what| !what.starts_with('#'))?;
     if fields.nth(1)? != "swap" {
         return None;
     }
-    let auto = fields.next().is_none_or(|options| options.split(',').all(|o| o != "noauto"));
-    Some(Row { line, what: super::unescape(what), auto })
+    let auto = fields
+        .next()
+        .is_none_or(|options| options.split(',').all(|o| o != "noauto"));
+    Some(Row {
+        line,
+        what: super::unescape(what),
+        auto,
+    })
 }
 
 #[cfg(test)]
@@ -56,9 +67,19 @@ mod tests {
 
     #[test]
     fn fields_decide() {
-        let found: Vec<_> = rows(MESSY).into_iter().map(|r| (r.line, r.what, r.auto)).collect();
-        let expected = [(3, "/swap file", true), (4, "UUID=ab", false), (6, "/dev/x", true)];
-        assert_eq!(found, expected.map(|(line, what, auto)| (line, what.to_owned(), auto)));
+        let found: Vec<_> = rows(MESSY)
+            .into_iter()
+            .map(|r| (r.line, r.what, r.auto))
+            .collect();
+        let expected = [
+            (3, "/swap file", true),
+            (4, "UUID=ab", false),
+            (6, "/dev/x", true),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(line, what, auto)| (line, what.to_owned(), auto))
+        );
     }
 
     #[test]

@@ -68,7 +68,9 @@ impl Merge {
     #[must_use]
     pub fn winner(&self, key: &Key) -> Option<Assignment> {
         let same = key.aliases();
-        let set = same.iter().filter_map(|alias| Some((alias, self.setter(alias)?)));
+        let set = same
+            .iter()
+            .filter_map(|alias| Some((alias, self.setter(alias)?)));
         let (alias, set) = set.max_by_key(|(_, set)| set.place)?;
         Some(Assignment {
             key: alias.clone(),
@@ -81,12 +83,18 @@ impl Merge {
     /// Whether the line that decides `key` is read after all that a file of this path could say.
     #[must_use]
     pub fn outranks(&self, key: &Key, path: &Path) -> bool {
-        let Some(winner) = self.winner(key) else { return false };
+        let Some(winner) = self.winner(key) else {
+            return false;
+        };
         if winner.place >= self.later {
             return true;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let from = self.files.iter().rev().find(|(start, _)| *start <= winner.place);
+        let from = self
+            .files
+            .iter()
+            .rev()
+            .find(|(start, _)| *start <= winner.place);
         from.is_some_and(|(_, file)| file.as_str() > &*name)
     }
 
@@ -98,13 +106,23 @@ impl Merge {
         if self.excluded.iter().any(|excluded| excluded == path) {
             return None;
         }
-        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
+        let options = MatchOptions {
+            require_literal_separator: true,
+            ..MatchOptions::default()
+        };
         let matching = |(glob, _): &&(Pattern, Set)| glob.matches_with(path, options);
-        self.globs.iter().rfind(matching).map(|(_, assignment)| assignment)
+        self.globs
+            .iter()
+            .rfind(matching)
+            .map(|(_, assignment)| assignment)
     }
 
     fn add(&mut self, path: &Path, text: &str) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         self.files.push((self.places, name));
         for (line, text) in dropins::lines(text) {
             self.places += 1;
@@ -112,7 +130,14 @@ impl Merge {
                 Some((key, Some(value))) => {
                     let origin = Origin::line(path, line);
                     let value = value.to_owned();
-                    self.set(key, Set { value, origin, place: self.places - 1 });
+                    self.set(
+                        key,
+                        Set {
+                            value,
+                            origin,
+                            place: self.places - 1,
+                        },
+                    );
                 }
                 Some((key, None)) => self.excluded.push(key),
                 None => {}
@@ -125,7 +150,10 @@ impl Merge {
     fn set(&mut self, key: String, set: Set) {
         match Pattern::new(&key) {
             Ok(glob) if key.contains(['*', '?', '[']) => self.globs.push((glob, set)),
-            _ if self.keys.get(&key).is_some_and(|old| old.value == set.value) => {}
+            _ if self
+                .keys
+                .get(&key)
+                .is_some_and(|old| old.value == set.value) => {}
             _ => {
                 self.keys.insert(key, set);
             }
@@ -137,7 +165,9 @@ impl Merge {
         let setting = |path: &str, key: &str| -> Result<Option<String>> {
             let text = host.text(Path::new(path))?.unwrap_or_default();
             let mut values = text.lines().filter_map(|line| line.trim().split_once('='));
-            let value = values.find(|(name, _)| name.trim() == key).map(|(_, value)| value);
+            let value = values
+                .find(|(name, _)| name.trim() == key)
+                .map(|(_, value)| value);
             Ok(value.map(|value| value.trim().trim_matches('"').to_owned()))
         };
         if setting("/etc/ufw/ufw.conf", "ENABLED")?.as_deref() != Some("yes") {
@@ -150,11 +180,16 @@ impl Merge {
     /// tuned sets the active profile's `[sysctl]`, then (reapply_sysctl, on by default) sysctl.d
     /// again and /etc/sysctl.conf last of all (tuned's plugins/plugin_sysctl.py).
     fn add_tuned(&mut self, host: &Host) -> Result<()> {
-        let active = host.text(Path::new("/etc/tuned/active_profile"))?.unwrap_or_default();
-        if active.trim().is_empty() || crate::boot::units::wanted(host, "tuned.service")?.is_empty() {
+        let active = host
+            .text(Path::new("/etc/tuned/active_profile"))?
+            .unwrap_or_default();
+        if active.trim().is_empty() || crate::boot::units::wanted(host, "tuned.service")?.is_empty()
+        {
             return Ok(());
         }
-        let main = host.text(Path::new("/etc/tuned/tuned-main.conf"))?.unwrap_or_default();
+        let main = host
+            .text(Path::new("/etc/tuned/tuned-main.conf"))?
+            .unwrap_or_default();
         let reapply = |(_, line): (usize, &str)| {
             let (key, value) = line.split_once('=')?;
             (key.trim() == "reapply_sysctl").then(|| value.trim().to_owned())
@@ -164,7 +199,12 @@ impl Merge {
             return self.add_later(host, "/etc/sysctl.conf");
         }
         for profile in active.split_whitespace() {
-            for top in ["/etc/tuned", "/etc/tuned/profiles", "/usr/lib/tuned", "/usr/lib/tuned/profiles"] {
+            for top in [
+                "/etc/tuned",
+                "/etc/tuned/profiles",
+                "/usr/lib/tuned",
+                "/usr/lib/tuned/profiles",
+            ] {
                 let path = Path::new(top).join(profile).join("tuned.conf");
                 if let Some(text) = host.text(&path)? {
                     self.add(&path, &only_sysctl(&text));
@@ -191,7 +231,11 @@ fn only_sysctl(text: &str) -> String {
             within = line.trim() == "[sysctl]";
             return String::from("\n");
         }
-        if within { format!("{line}\n") } else { String::from("\n") }
+        if within {
+            format!("{line}\n")
+        } else {
+            String::from("\n")
+        }
     };
     text.lines().map(keep).collect()
 }
@@ -212,7 +256,10 @@ fn parse(line: &str) -> Option<(String, Option<&str>)> {
 pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
     let old = old.filter(|old| !old.is_empty());
     let mut lines: Vec<Vec<u8>> = match old {
-        Some(old) => old.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect(),
+        Some(old) => old
+            .split_inclusive(|b| *b == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect(),
         None => vec![template::header("sysctl.conf").into_bytes()],
     };
     let mut keys: Vec<(&Key, &String)> = keys.iter().collect();
@@ -220,7 +267,11 @@ pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
     keys.sort_by_key(|(key, _)| key.path() != "net/ipv4/ip_forward");
     for (key, value) in keys {
         let wanted = format!("{} = {value}", key.name());
-        let mut places = lines.iter().enumerate().filter(|(_, line)| names(line, key)).map(|(i, _)| i);
+        let mut places = lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| names(line, key))
+            .map(|(i, _)| i);
         let last = places.next_back();
         let earlier: Vec<usize> = places.collect();
         match last.and_then(|last| lines.get_mut(last)) {
@@ -243,7 +294,9 @@ pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
 fn names(line: &[u8], key: &Key) -> bool {
     let text = String::from_utf8_lossy(line);
     let mut lines = dropins::lines(&text);
-    let Some((path, Some(_))) = lines.next().and_then(|(_, line)| parse(line)) else { return false };
+    let Some((path, Some(_))) = lines.next().and_then(|(_, line)| parse(line)) else {
+        return false;
+    };
     path == key.path()
 }
 
@@ -283,12 +336,21 @@ mod tests {
     fn the_last_line_wins_aliases_included() {
         let files = [
             ("/etc/sysctl.d/a.conf", "net.ipv4.ip_forward = 1\n"),
-            ("/etc/sysctl.d/b.conf", "# no\nnet/ipv4/conf/all/forwarding=0\n"),
+            (
+                "/etc/sysctl.d/b.conf",
+                "# no\nnet/ipv4/conf/all/forwarding=0\n",
+            ),
         ];
         let found = winner(&files, "net.ipv4.ip_forward");
         assert_eq!(found, Some(("0".into(), "/etc/sysctl.d/b.conf:2".into())));
-        assert!(merge(&files).outranks(&key("net.ipv4.ip_forward"), Path::new("/etc/sysctl.d/a.conf")));
-        assert!(!merge(&files).outranks(&key("net.ipv4.ip_forward"), Path::new("/etc/sysctl.d/zzz.conf")));
+        assert!(merge(&files).outranks(
+            &key("net.ipv4.ip_forward"),
+            Path::new("/etc/sysctl.d/a.conf")
+        ));
+        assert!(!merge(&files).outranks(
+            &key("net.ipv4.ip_forward"),
+            Path::new("/etc/sysctl.d/zzz.conf")
+        ));
     }
 
     #[test]
@@ -299,14 +361,20 @@ mod tests {
             ("/etc/sysctl.d/c.conf", "net.ipv4.ip_forward = 1\n"),
         ];
         let found = merge(&files).winner(&key("net.ipv4.ip_forward")).unwrap();
-        assert_eq!((found.value.as_str(), found.key), ("0", key("net.ipv4.conf.all.forwarding")));
+        assert_eq!(
+            (found.value.as_str(), found.key),
+            ("0", key("net.ipv4.conf.all.forwarding"))
+        );
     }
 
     #[test]
     fn explicit_beats_glob_whatever_the_order() {
         let files = [
             ("/etc/sysctl.d/a.conf", "net.ipv4.conf.all.rp_filter = 1\n"),
-            ("/etc/sysctl.d/b.conf", "net.ipv4.conf.*.rp_filter = 2\n-net.ipv4.conf.lo.rp_filter\n"),
+            (
+                "/etc/sysctl.d/b.conf",
+                "net.ipv4.conf.*.rp_filter = 2\n-net.ipv4.conf.lo.rp_filter\n",
+            ),
         ];
         let value = |name| winner(&files, name).map(|(value, _)| value);
         assert_eq!(value("net.ipv4.conf.all.rp_filter").as_deref(), Some("1"));

@@ -70,7 +70,10 @@ impl Key {
         const SAME: [[&str; 2]; 4] = [
             ["net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"],
             ["net/netfilter/nf_conntrack_max", "net/nf_conntrack_max"],
-            ["fs/inotify/max_user_instances", "user/max_inotify_instances"],
+            [
+                "fs/inotify/max_user_instances",
+                "user/max_inotify_instances",
+            ],
             ["fs/inotify/max_user_watches", "user/max_inotify_watches"],
         ];
         match SAME.iter().find(|same| same.contains(&self.path())) {
@@ -86,7 +89,8 @@ impl TryFrom<String> for Key {
     fn try_from(name: String) -> Result<Self, String> {
         let path = normalise(&name);
         let within = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        let plain = !path.contains(['=', '*', '?', '[', '#', ';']) && !path.contains(char::is_whitespace);
+        let plain =
+            !path.contains(['=', '*', '?', '[', '#', ';']) && !path.contains(char::is_whitespace);
         if !within || !plain || path.contains(char::is_control) || !path.contains('/') {
             return Err(format!(
                 "\"{name}\" is no sysctl key: expected a name like net.ipv4.ip_forward, within /proc/sys"
@@ -154,12 +158,16 @@ impl TryFrom<Written> for Wanted {
     fn try_from(written: Written) -> Result<Self, String> {
         let (value, at_least, optional) = match written {
             Written::Scalar(value) => (value, false, false),
-            Written::Table(Table { value: Some(value), at_least: None, optional }) => {
-                (value, false, optional)
-            }
-            Written::Table(Table { value: None, at_least: Some(least), optional }) => {
-                (Scalar::Integer(least), true, optional)
-            }
+            Written::Table(Table {
+                value: Some(value),
+                at_least: None,
+                optional,
+            }) => (value, false, optional),
+            Written::Table(Table {
+                value: None,
+                at_least: Some(least),
+                optional,
+            }) => (Scalar::Integer(least), true, optional),
             Written::Table(_) => return Err("give either `value` or `at_least`".into()),
         };
         let value = match value {
@@ -169,7 +177,11 @@ impl TryFrom<Written> for Wanted {
         if value.is_empty() || value.contains(char::is_control) {
             return Err("a sysctl value is one line with something in it".into());
         }
-        Ok(Self { value, at_least, optional })
+        Ok(Self {
+            value,
+            at_least,
+            optional,
+        })
     }
 }
 
@@ -234,7 +246,12 @@ pub fn same_value(a: &str, b: &str) -> bool {
 }
 
 fn compare(a: &str, b: &str) -> Option<Ordering> {
-    Some(a.trim().parse::<i128>().ok()?.cmp(&b.trim().parse::<i128>().ok()?))
+    Some(
+        a.trim()
+            .parse::<i128>()
+            .ok()?
+            .cmp(&b.trim().parse::<i128>().ok()?),
+    )
 }
 
 #[cfg(test)]
@@ -244,9 +261,26 @@ mod tests {
     #[test]
     fn keys_stay_within_proc_sys() {
         let key = |name: &str| Key::try_from(name.to_owned());
-        assert_eq!(key("net.ipv4.conf.eth0/1.rp_filter").unwrap().path(), "net/ipv4/conf/eth0.1/rp_filter");
-        assert_eq!(key("net/ipv4/conf/eth0.1/rp_filter").unwrap().name(), "net.ipv4.conf.eth0/1.rp_filter");
-        for bad in ["../x", "net/../../etc/passwd", "net...x", "net.//..x", "/", "a", "", "net.a b", "a.*", "net/./x"] {
+        assert_eq!(
+            key("net.ipv4.conf.eth0/1.rp_filter").unwrap().path(),
+            "net/ipv4/conf/eth0.1/rp_filter"
+        );
+        assert_eq!(
+            key("net/ipv4/conf/eth0.1/rp_filter").unwrap().name(),
+            "net.ipv4.conf.eth0/1.rp_filter"
+        );
+        for bad in [
+            "../x",
+            "net/../../etc/passwd",
+            "net...x",
+            "net.//..x",
+            "/",
+            "a",
+            "",
+            "net.a b",
+            "a.*",
+            "net/./x",
+        ] {
             assert!(key(bad).is_err(), "{bad}");
         }
     }
@@ -256,8 +290,14 @@ mod tests {
         assert!(same_value("4096\t87380\t6291456\n", "4096 87380 6291456"));
         assert!(same_value("01", "1"));
         assert!(!same_value("1", "1 2"));
-        let least = Wanted { value: "100".into(), at_least: true, optional: false };
-        assert!(least.accepts("9223372036854775807") && !least.accepts("99") && !least.accepts("x"));
+        let least = Wanted {
+            value: "100".into(),
+            at_least: true,
+            optional: false,
+        };
+        assert!(
+            least.accepts("9223372036854775807") && !least.accepts("99") && !least.accepts("x")
+        );
         assert_eq!(least.not_lower_than(Some("200")), "200");
         assert_eq!(least.not_lower_than(Some("20")), "100");
     }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what the lab needs and is not here, with the system's own package manager. Silent where
+# all is there.
+set -euo pipefail
+
+missing=()
+need() { PATH=$PATH:/usr/sbin:/sbin:/usr/libexec command -v "$1" >/dev/null || missing+=("$2"); }
+root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+if command -v apt-get >/dev/null; then
+    need qemu-system-x86_64 qemu-system-x86
+    need qemu-img qemu-utils
+    need mmdebstrap mmdebstrap
+    need mkfs.ext4 e2fsprogs
+    need cc gcc
+    [ ${#missing[@]} = 0 ] && exit
+    root apt-get update -qq
+    root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+elif command -v dnf >/dev/null; then
+    need qemu-kvm qemu-kvm
+    need qemu-img qemu-img
+    need mmdebstrap mmdebstrap
+    need mkfs.ext4 e2fsprogs
+    need cc gcc
+    [ ${#missing[@]} = 0 ] && exit
+    root dnf install -y -q epel-release || true # Fedora has no such package and needs none
+    root dnf install -y -q "${missing[@]}"
+else
+    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs and a C compiler by hand" >&2
+    exit 1
+fi
