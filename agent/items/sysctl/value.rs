@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// A file name in a drop-in directory, ending in `.conf`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -129,8 +131,6 @@ pub struct Wanted {
 }
 
 /// The three ways a profile can say it.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Written {
     Scalar(Scalar),
     Table(Table),
@@ -146,10 +146,39 @@ struct Table {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected an integer or a string")]
 enum Scalar {
     Integer(i64),
     Text(String),
+}
+
+/// By hand, because an untagged enum forgets which key of the table was wrong.
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(WrittenVisitor)
+    }
+}
+
+struct WrittenVisitor;
+
+impl<'de> Visitor<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer, a string, or a table with `value` or `at_least`")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Written, E> {
+        Ok(Written::Scalar(Scalar::Integer(number)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+        Ok(Written::Scalar(Scalar::Text(text.to_owned())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Written, A::Error> {
+        Table::deserialize(MapAccessDeserializer::new(entries)).map(Written::Table)
+    }
 }
 
 impl TryFrom<Written> for Wanted {
