@@ -29,19 +29,20 @@ impl Host {
     /// # Errors
     /// [`Error::Locked`] where another run still holds it then.
     pub fn lock(&self, wait: Duration) -> Result<RunLock> {
-        let mut file = match &self.root {
-            Some((dir, _)) => File::open(dir),
-            None => open_lock(),
-        }
-        .map_err(|error| trouble!("{LOCK}: {error}"))?;
+        let (path, file) = match &self.root {
+            Some((dir, _)) => (dir.as_path(), File::open(dir)),
+            None => (Path::new(LOCK), open_lock()),
+        };
+        let shown = path.display();
+        let mut file = file.map_err(|error| trouble!("{shown}: {error}"))?;
         let until = Instant::now() + wait;
         while let Err(error) = file.try_lock() {
             match error {
                 std::fs::TryLockError::WouldBlock if Instant::now() >= until => {
-                    return Err(held(&mut file));
+                    return Err(held(path, &mut file));
                 }
                 std::fs::TryLockError::WouldBlock => std::thread::sleep(RETRY),
-                std::fs::TryLockError::Error(error) => return Err(trouble!("{LOCK}: {error}")),
+                std::fs::TryLockError::Error(error) => return Err(trouble!("{shown}: {error}")),
             }
         }
         if self.root.is_none() {
@@ -72,7 +73,7 @@ fn open_lock() -> std::io::Result<File> {
         .open(path)
 }
 
-fn held(file: &mut File) -> Error {
+fn held(path: &Path, file: &mut File) -> Error {
     let mut holder = String::new();
     let known = file
         .rewind()
@@ -84,6 +85,7 @@ fn held(file: &mut File) -> Error {
         String::new()
     };
     Error::Locked(format!(
-        "another run{who} holds {LOCK}: wait for it, or give --wait 60s"
+        "another run{who} holds {}: wait for it, or give --wait 60s",
+        path.display()
     ))
 }
