@@ -1,7 +1,7 @@
 //! Reading the profile itself: what we are told to do as root must come from a file we can trust.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -18,9 +18,10 @@ pub fn default_profile() -> &'static Path {
 pub struct ProfileFile {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Whether its mode lets others than its owner write it, or (for the default path) its owner is
-    /// not root.
+    /// Whether its mode lets others than its owner write it.
     pub writable_by_others: bool,
+    /// Whether its owner is root.
+    pub is_roots: bool,
 }
 
 /// Reads a profile.
@@ -32,7 +33,12 @@ pub fn read_profile(path: &Path) -> Result<ProfileFile, String> {
         .read(true)
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
         .open(path)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound if path == default_profile() => format!(
+                "{error}: write it, or name a profile (`nodeprep profile list` shows those built in)"
+            ),
+            _ => error.to_string(),
+        })?;
     let meta = file.metadata().map_err(|error| error.to_string())?;
     if meta.is_dir() {
         return Err("is a directory: name the profile file in it".into());
@@ -49,9 +55,9 @@ pub fn read_profile(path: &Path) -> Result<ProfileFile, String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
-    let foreign = path == default_profile() && meta.uid() != 0;
     Ok(ProfileFile {
         bytes,
-        writable_by_others: meta.mode() & 0o022 != 0 || foreign,
+        writable_by_others: meta.mode() & 0o022 != 0,
+        is_roots: meta.uid() == 0,
     })
 }

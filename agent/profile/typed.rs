@@ -61,16 +61,15 @@ fn items(resolved: &Resolved) -> std::result::Result<Vec<Item>, ProfileError> {
 /// warned of where somebody did (a shared Vagrant folder is 0777).
 fn read(path: &Path, unattended: bool) -> std::result::Result<Vec<u8>, String> {
     let file = host::read_profile(path)?;
-    match (file.writable_by_others, unattended) {
-        (true, true) => {
-            Err("others can write it, and root would do as they say: chmod go-w, chown root".into())
-        }
-        (true, false) => {
-            tracing::warn!("{}: others can write this profile", path.display());
-            Ok(file.bytes)
-        }
-        (false, _) => Ok(file.bytes),
+    if unattended && (file.writable_by_others || !file.is_roots) {
+        return Err(
+            "others can write it, and root would do as they say: chmod go-w, chown root".into(),
+        );
     }
+    if file.writable_by_others {
+        tracing::warn!("{}: others can write this profile", path.display());
+    }
+    Ok(file.bytes)
 }
 
 fn bad(error: ProfileError) -> Error {
