@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, trouble};
+use crate::error::{Error, Result, trouble};
 use crate::host::{Host, Prior, Store};
 use crate::step::{Due, Step};
 
@@ -77,6 +77,8 @@ pub struct Journal {
     profile: String,
     store: Option<Store>,
     steps: usize,
+    /// Why it can't be written any more: a record after a torn one could not be read back.
+    lost: Option<Error>,
 }
 
 impl Journal {
@@ -87,6 +89,7 @@ impl Journal {
             profile: profile.to_owned(),
             store: None,
             steps: 0,
+            lost: None,
         }
     }
 
@@ -152,6 +155,15 @@ impl Journal {
     }
 
     fn append(&mut self, host: &Host, record: &Record) -> Result<()> {
+        if let Some(error) = &self.lost {
+            return Err(error.clone());
+        }
+        let written = self.write(host, record);
+        self.lost = written.as_ref().err().cloned();
+        written
+    }
+
+    fn write(&mut self, host: &Host, record: &Record) -> Result<()> {
         if let Some(store) = &mut self.store {
             return store.append(line(record)?.as_bytes());
         }

@@ -17,7 +17,7 @@ pub struct Applied {
     pub entries: Vec<Entry>,
     /// The steps that were done or tried, in order, with their items.
     pub steps: Vec<(&'static str, PlannedStep)>,
-    /// Trouble that belongs to no subject: a daemon-reload that failed, a signal.
+    /// Trouble that belongs to no subject: a daemon-reload that failed, a signal, a full disk.
     pub trouble: Vec<String>,
 }
 
@@ -29,11 +29,8 @@ pub fn check(host: &mut Host, items: &[Item]) -> (Vec<Entry>, Plan) {
 }
 
 /// Brings the host to what `items` want: each stage planned on the host as the one before left it,
-/// everything planned again at the end.
-///
-/// # Errors
-/// Where the journal cannot be written: then nothing was done that it does not hold.
-pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) -> Result<Applied> {
+/// everything planned again at the end. Where the journal cannot be written the run stops there.
+pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) -> Applied {
     let mut run = Run {
         journal: Journal::new(profile),
         signals,
@@ -48,11 +45,12 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
         if !run.stopped && plan.has_steps() {
             // What was laid over for planning must not be taken for what is there.
             host.refresh();
-            run.stage(host, &plan)?;
+            run.stage(host, &plan);
         }
         before.items.extend(plan.items);
     }
-    run.journal.end(host)?;
+    let record = run.journal.end(host);
+    run.written(record);
     let mut applied = run.applied;
     // Where nothing was done, nothing can have changed: the first look is the last.
     let after = if applied.steps.is_empty() {
@@ -62,7 +60,7 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
         Plan::make(host, items, None)
     };
     applied.entries = Entry::judged(&before, &after, &run.failed);
-    Ok(applied)
+    applied
 }
 
 /// Failures of steps by item and subject.
@@ -77,46 +75,52 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn stage(&mut self, host: &Host, plan: &Plan) -> Result<()> {
+    fn stage(&mut self, host: &Host, plan: &Plan) {
         let mut due = BTreeSet::new();
         for item in plan.items.iter().filter(|item| !item.steps.is_empty()) {
-            if self.item(host, item, &due)? {
+            if self.item(host, item, &due) {
                 due.extend(item.due.iter().cloned());
             }
             if self.stopped {
                 break;
             }
         }
-        due.iter().try_for_each(|due| self.settle(host, due))
+        due.iter().for_each(|due| self.settle(host, due));
     }
 
     /// Does an item's steps; a failing one does not stop the others. Tells whether any was done.
-    fn item(&mut self, host: &Host, item: &ItemPlan, noted: &BTreeSet<Due>) -> Result<bool> {
+    fn item(&mut self, host: &Host, item: &ItemPlan, noted: &BTreeSet<Due>) -> bool {
         for due in item.due.iter().filter(|due| !noted.contains(due)) {
-            self.journal.due(host, due)?;
+            let record = self.journal.due(host, due);
+            if self.written(record).is_none() {
+                return false;
+            }
         }
         let mut any = false;
         for planned in &item.steps {
-            any |= self.step(host, item.item, planned)?;
-            if self.signals.came() {
-                self.applied
-                    .trouble
-                    .push("stopped by a signal: run apply again for the rest".into());
-                self.stopped = true;
+            any |= self.step(host, item.item, planned);
+            if !self.stopped && self.signals.came() {
+                self.stop("stopped by a signal: run apply again for the rest".into());
+            }
+            if self.stopped {
                 break;
             }
         }
-        Ok(any)
+        any
     }
 
-    fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> Result<bool> {
+    fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> bool {
         let done = match host.prior(&planned.step) {
             Err(error) => Err(error),
             Ok(prior) => {
-                let number = self.journal.step(host, item, &planned.step, prior)?;
+                let record = self.journal.step(host, item, &planned.step, prior);
+                let Some(number) = self.written(record) else {
+                    return false;
+                };
                 let done = host.perform(&planned.step);
-                self.journal
-                    .done(host, number, done.as_ref().err().map(ToString::to_string))?;
+                let error = done.as_ref().err().map(ToString::to_string);
+                let record = self.journal.done(host, number, error);
+                self.written(record);
                 done
             }
         };
@@ -129,22 +133,34 @@ impl Run<'_> {
                     .or_insert_with(|| error.to_string());
             }
         }
-        Ok(done.is_ok())
+        done.is_ok()
     }
 
     /// A second signal leaves what is due to the next run.
-    fn settle(&mut self, host: &Host, due: &Due) -> Result<()> {
+    fn settle(&mut self, host: &Host, due: &Due) {
         if self.stopped && self.signals.came() {
-            self.applied
-                .trouble
-                .push(format!("{due} is left to the next run"));
-            return Ok(());
+            self.stop(format!("{due} is left to the next run"));
+            return;
         }
         let done = host.settle(due);
         if let Err(error) = &done {
             self.applied.trouble.push(format!("{due}: {error}"));
         }
-        self.journal
-            .settled(host, due, done.err().map(|error| error.to_string()))
+        let error = done.err().map(|error| error.to_string());
+        let record = self.journal.settled(host, due, error);
+        self.written(record);
+    }
+
+    /// Stops the run where the journal cannot be written: no step is done that it does not hold.
+    fn written<T>(&mut self, record: Result<T>) -> Option<T> {
+        record.map_err(|error| self.stop(error.to_string())).ok()
+    }
+
+    fn stop(&mut self, reason: String) {
+        self.stopped = true;
+        // The journal gives its reason each time it is asked.
+        if !self.applied.trouble.contains(&reason) {
+            self.applied.trouble.push(reason);
+        }
     }
 }

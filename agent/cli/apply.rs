@@ -25,7 +25,7 @@ pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     // A signal while it waits ends it at once, as nothing has begun.
     let _lock = host.lock(args.wait)?;
     let signals = Signals::watch()?;
-    let applied = reconcile::apply(&mut host, &profile.items, &profile.name, &signals)?;
+    let applied = reconcile::apply(&mut host, &profile.items, &profile.name, &signals);
     let steps = applied
         .steps
         .iter()

@@ -9,8 +9,8 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::Host;
-use super::write::explain;
-use crate::error::Result;
+use super::write::advice;
+use crate::error::{Error, Result, trouble};
 
 /// An append-only file.
 #[derive(Debug)]
@@ -64,4 +64,9 @@ impl Store {
             .and_then(|()| self.file.sync_data())
             .map_err(|error| explain(path, &error))
     }
+}
+
+/// Says which file, what stood in the way, and what to do.
+fn explain(path: &Path, error: &std::io::Error) -> Error {
+    trouble!("{}: {error}: {}", path.display(), advice(error))
 }

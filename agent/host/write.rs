@@ -189,8 +189,14 @@ fn temporary_name(name: &OsStr) -> OsString {
 }
 
 /// Says which file, what stood in the way, that it is as it was, and what to do.
-pub(super) fn explain(path: &Path, error: &std::io::Error) -> Error {
-    let advice = match error.raw_os_error().map(Errno::from_raw) {
+fn explain(path: &Path, error: &std::io::Error) -> Error {
+    let advice = advice(error);
+    trouble!("{}: {error}; it is as it was: {advice}", path.display())
+}
+
+/// What to do about a file that can't be written.
+pub(super) fn advice(error: &std::io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EROFS) => "mount its file system read-write",
         Some(Errno::ENOSPC | Errno::EDQUOT) => "free some space",
         Some(Errno::EACCES | Errno::EPERM) => "is it immutable (lsattr), or are we not root?",
@@ -198,6 +204,5 @@ pub(super) fn explain(path: &Path, error: &std::io::Error) -> Error {
         Some(Errno::EISDIR) => "it is a directory: move it away",
         Some(Errno::ENOTDIR) => "something on its path is no directory",
         _ => "see the kernel's log",
-    };
-    trouble!("{}: {error}; it is as it was: {advice}", path.display())
+    }
 }
