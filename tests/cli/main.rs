@@ -1,0 +1,40 @@
+//! Runs the built binary, because only that shows what a user meets: exit codes, messages, and what
+//! is left on the disk after a bad input or a bad machine.
+#![allow(clippy::disallowed_methods)] // the fence is around the agent: tests make files themselves
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // how a test fails
+#![allow(missing_docs)]
+
+#[macro_use]
+mod trial;
+mod run;
+mod space;
+mod tree;
+
+mod container;
+mod full;
+mod image;
+mod kernel;
+mod language;
+mod live;
+mod noise;
+mod output;
+mod profile_file;
+mod signal;
+mod usage;
+
+fn main() -> std::process::ExitCode {
+    let trials = [
+        language::trials(),
+        profile_file::trials(),
+        noise::trials(),
+        usage::trials(),
+        output::trials(),
+        image::trials(),
+        live::trials(),
+        container::trials(),
+        full::trials(),
+        kernel::trials(),
+        signal::trials(),
+    ];
+    trial::run(trials.into_iter().flatten().collect())
+}
