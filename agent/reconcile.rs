@@ -40,7 +40,9 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
     };
     let mut before = Plan::default();
     for stage in Stage::ALL {
-        host.refresh();
+        if !run.applied.steps.is_empty() {
+            host.refresh();
+        }
         let plan = Plan::make(host, items, Some(stage));
         if !run.stopped && plan.has_steps() {
             // What was laid over for planning must not be taken for what is there.
@@ -49,8 +51,10 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
         }
         before.items.extend(plan.items);
     }
-    let record = run.journal.end(host);
-    run.written(record);
+    if !run.stopped {
+        let record = run.journal.end(host);
+        run.written(record);
+    }
     let mut applied = run.applied;
     // Where nothing was done, nothing can have changed: the first look is the last.
     let after = if applied.steps.is_empty() {
