@@ -33,6 +33,7 @@ pub struct Sysctl {
     #[serde(default)]
     file: FileName,
     /// The keys and what each should be.
+    #[serde(deserialize_with = "value::keys")]
     keys: BTreeMap<Key, Wanted>,
 }
 

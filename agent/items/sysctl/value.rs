@@ -1,12 +1,13 @@
 //! Keys, file names and wanted values of `[sysctl]`, checked when the profile is read.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 /// A file name in a drop-in directory, ending in `.conf`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -258,6 +259,40 @@ impl fmt::Display for Wanted {
             true => write!(f, "{} or more", self.value),
             false => f.write_str(&self.value),
         }
+    }
+}
+
+/// Keys with what each should be; one knob can't be two things, by whichever of its names.
+///
+/// # Errors
+/// Where it is asked to be.
+pub(super) fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Key, Wanted>, D::Error> {
+    from.deserialize_map(KeysVisitor)
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = BTreeMap<Key, Wanted>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of sysctl keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut keys = BTreeMap::new();
+        while let Some((key, wanted)) = entries.next_entry::<Key, Wanted>()? {
+            for name in key.aliases() {
+                if keys.get(&name).is_some_and(|other| *other != wanted) {
+                    let (key, name) = (key.name(), name.name());
+                    return Err(A::Error::custom(format!(
+                        "{key} is {wanted} here and (as {name}) something else above: they are one, keep one"
+                    )));
+                }
+            }
+            keys.insert(key, wanted);
+        }
+        Ok(keys)
     }
 }
 
