@@ -7,6 +7,7 @@ use crate::run::{NODEPREP, Ran, directory, file, finish};
 trials!(
     anyone: [
         not_toml, schema, unknown_names, wrong_types, extends, variables, sysctl_keys, sysctl_values,
+        one_key_twice,
         module_names, file_names, every_command_says_the_same,
     ],
     root: []
@@ -214,6 +215,14 @@ fn sysctl_values() {
         "4:2",
         &["not valid TOML"],
     );
+}
+
+fn one_key_twice() {
+    let key = "[sysctl.keys]\n\"net.ipv4.ip_forward\" = 1\n";
+    for name in ["net/ipv4/ip_forward", "net.ipv4.conf.all.forwarding"] {
+        let says = ["they are one, keep one", "(as net.ipv4.ip_forward)"];
+        refuses(&format!("{key}\"{name}\" = 0\n"), "2:9", &says);
+    }
 }
 
 fn module_names() {

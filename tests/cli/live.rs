@@ -2,6 +2,7 @@
 //! changed.
 
 use std::fs::File;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::run::file;
@@ -73,7 +74,8 @@ fn lock_released() {
     let _runtime = space.runtime();
     let lock = hold(&space);
     let mut waiting = space
-        .command("", &["apply", "--quiet", "--wait", "60s"])
+        .command("", &["apply", "--wait", "60s"])
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     std::thread::sleep(Duration::from_millis(300));

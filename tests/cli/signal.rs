@@ -64,11 +64,9 @@ fn stops_after_the_step(signal: Signal) {
     assert!(space.path("run/ended-first").exists() && !space.path("run/begun-second").exists());
     let mut journals = space.path("var/lib/nodeprep/journal").read_dir().unwrap();
     let journal = std::fs::read_to_string(journals.next().unwrap().unwrap().path()).unwrap();
-    let last: Vec<&str> = journal.lines().rev().take(2).collect();
-    assert!(
-        last[1].contains("\"done\"") && last[0].contains("\"end\""),
-        "{journal}"
-    );
+    // Without an end: the rest is still to be done.
+    let last = journal.lines().last().unwrap();
+    assert!(last.contains("\"done\",\"number\":1"), "{journal}");
 }
 
 fn machine() -> Space {
