@@ -38,6 +38,11 @@ pub enum Step {
         /// What it names.
         target: PathBuf,
     },
+    /// Remove a file or link.
+    RemoveFile {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
     /// Make a directory (mode 0755, root's).
     MakeDirectory {
         /// Absolute path on the host.
@@ -97,6 +102,7 @@ impl Step {
         match self {
             Self::WriteFile { .. }
             | Self::WriteLink { .. }
+            | Self::RemoveFile { .. }
             | Self::MakeDirectory { .. }
             | Self::WriteKernel { .. } => Undo::Exact,
             Self::LoadModule { name } => Undo::BestEffort(format!(
@@ -114,6 +120,7 @@ impl Step {
         match self {
             Self::WriteFile { path, .. }
             | Self::WriteLink { path, .. }
+            | Self::RemoveFile { path }
             | Self::MakeDirectory { path } => Some(path),
             Self::WriteKernel { .. } | Self::LoadModule { .. } | Self::SwapOff { .. } => None,
         }
@@ -132,6 +139,7 @@ impl fmt::Display for Step {
             Self::WriteLink { path, target } => {
                 write!(f, "link {} to {}", path.display(), target.display())
             }
+            Self::RemoveFile { path } => write!(f, "remove {}", path.display()),
             Self::MakeDirectory { path } => write!(f, "make directory {}", path.display()),
             Self::WriteKernel { path, value } => {
                 write!(f, "write \"{value}\" to {}", path.display())

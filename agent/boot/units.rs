@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::finding::Origin;
 use crate::host::Host;
 
 /// Unit directories from the strongest to the weakest (systemd.unit(5)); generated and transient
@@ -53,13 +52,13 @@ pub fn generator(host: &Host, name: &str) -> Result<Option<PathBuf>> {
     first(host, &GENERATORS, name)
 }
 
-/// Units whose names end in `suffix` and that some unit wants or requires by a link, with that
-/// link: those the boot may start. Masked ones and those without a file are left out.
+/// Links by which some unit wants or requires one whose name ends in `suffix`, with that name: what
+/// the boot may start. Masked units and those without a file are left out.
 ///
 /// # Errors
 /// Where a directory cannot be looked into.
-pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, Origin)>> {
-    let mut units: Vec<(String, Origin)> = Vec::new();
+pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, PathBuf)>> {
+    let mut links = Vec::new();
     for directory in DIRECTORIES.iter().map(Path::new) {
         if directory.starts_with("/lib") && host.link(Path::new("/lib"))?.is_some() {
             continue;
@@ -72,13 +71,13 @@ pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, Origin)>> {
                 .iter()
                 .filter(|unit| unit.ends_with(suffix))
             {
-                if units.iter().all(|(seen, _)| seen != unit) && file(host, unit)?.is_some() {
-                    units.push((unit.clone(), Origin::file(&dir.join(unit))));
+                if file(host, unit)?.is_some() {
+                    links.push((unit.clone(), dir.join(unit)));
                 }
             }
         }
     }
-    Ok(units)
+    Ok(links)
 }
 
 fn first(host: &Host, directories: &[&str], name: &str) -> Result<Option<PathBuf>> {

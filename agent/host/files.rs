@@ -127,8 +127,8 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn kind(&self, path: &Path) -> Result<Option<Kind>> {
-        if let Some(kind) = self.overlay.kind(path) {
-            return Ok(Some(kind));
+        if let Some(planned) = self.overlay.kind(path) {
+            return Ok(planned);
         }
         if self.origin == Origin::Image && is_runtime(path) {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn is_directory(&self, path: &Path) -> Result<bool> {
-        if self.overlay.kind(path) == Some(Kind::Directory) {
+        if self.overlay.kind(path) == Some(Some(Kind::Directory)) {
             return Ok(true);
         }
         match self.open(path, OFlag::O_PATH | OFlag::O_DIRECTORY) {

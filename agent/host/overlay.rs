@@ -14,6 +14,7 @@ enum Planned {
     File(Rc<[u8]>),
     Link(PathBuf),
     Directory,
+    Nothing,
 }
 
 /// Files and modules that planned steps will have made.
@@ -30,34 +31,49 @@ impl Overlay {
             // The only links we plan are masks, and a mask reads as empty.
             Planned::Link(_) => Some(Some(Rc::from([]))),
             Planned::Directory => None,
+            Planned::Nothing => Some(None),
         }
     }
 
     pub(super) fn link(&self, path: &Path) -> Option<Option<PathBuf>> {
         match self.files.get(path)? {
             Planned::Link(target) => Some(Some(target.clone())),
-            Planned::File(_) | Planned::Directory => Some(None),
+            Planned::File(_) | Planned::Directory | Planned::Nothing => Some(None),
         }
     }
 
-    pub(super) fn kind(&self, path: &Path) -> Option<Kind> {
+    pub(super) fn kind(&self, path: &Path) -> Option<Option<Kind>> {
         Some(match self.files.get(path)? {
-            Planned::File(_) => Kind::File,
-            Planned::Link(_) => Kind::Link,
-            Planned::Directory => Kind::Directory,
+            Planned::File(_) => Some(Kind::File),
+            Planned::Link(_) => Some(Kind::Link),
+            Planned::Directory => Some(Kind::Directory),
+            Planned::Nothing => None,
         })
     }
 
     pub(super) fn names_in(&self, dir: &Path, names: &Rc<[String]>) -> Rc<[String]> {
-        let planned = self.files.keys().filter(|path| path.parent() == Some(dir));
-        let new: Vec<String> = planned
-            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
-            .filter(|name| names.binary_search(name).is_err())
+        let planned: Vec<(&str, bool)> = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(dir))
+            .filter_map(|(path, what)| {
+                Some((
+                    path.file_name()?.to_str()?,
+                    !matches!(what, Planned::Nothing),
+                ))
+            })
             .collect();
-        if new.is_empty() {
+        if planned.is_empty() {
             return names.clone();
         }
-        let mut all: Vec<String> = names.iter().cloned().chain(new).collect();
+        let untouched = names
+            .iter()
+            .filter(|name| planned.iter().all(|(other, _)| other != name));
+        let there = planned
+            .iter()
+            .filter(|(_, there)| *there)
+            .map(|(name, _)| (*name).to_owned());
+        let mut all: Vec<String> = untouched.cloned().chain(there).collect();
         all.sort_unstable();
         all.into()
     }
@@ -79,6 +95,9 @@ impl Host {
             }
             Step::MakeDirectory { path } => {
                 files.insert(path.clone(), Planned::Directory);
+            }
+            Step::RemoveFile { path } => {
+                files.insert(path.clone(), Planned::Nothing);
             }
             Step::LoadModule { name } => {
                 let names = crate::boot::modules::with_dependencies(self, name)?;

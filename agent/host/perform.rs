@@ -74,6 +74,7 @@ impl Host {
             } => self.prior_file(&self.follow(path)?),
             Step::WriteFile { path, .. }
             | Step::WriteLink { path, .. }
+            | Step::RemoveFile { path }
             | Step::MakeDirectory { path } => self.prior_file(path),
             Step::WriteKernel { path, .. } => Ok(match self.text(path)? {
                 Some(text) => Prior::Value {
@@ -108,6 +109,7 @@ impl Host {
                 owner,
             } => self.replace(path, content, *owner),
             Step::WriteLink { path, target } => self.replace_link(path, target),
+            Step::RemoveFile { path } => self.remove(path),
             Step::MakeDirectory { path } => self.make_directory(path),
             Step::WriteKernel { path, value } => self.running()?.write_kernel(path, value),
             Step::LoadModule { name } => self.running()?.run(&["modprobe", name]),

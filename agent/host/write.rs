@@ -56,6 +56,16 @@ impl Host {
         self.finish(path, dir, &temporary, made)
     }
 
+    /// Removes a file or link; one that is gone already is fine.
+    pub(super) fn remove(&self, path: &Path) -> Result<()> {
+        let (dir, name) = self.writable_parent(path)?;
+        match nix::unistd::unlinkat(&dir, &*name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => sync(dir).map_err(|error| explain(path, &error)),
+            Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(explain(path, &error.into())),
+        }
+    }
+
     /// Makes one directory with mode 0755 whatever the umask; one that is there already is fine.
     pub(super) fn make_directory(&self, path: &Path) -> Result<()> {
         let (dir, name) = self.writable_parent(path)?;

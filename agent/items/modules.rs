@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Explain, Kind};
 use crate::boot::modules::{self as boot, BootModules, Load};
@@ -23,6 +23,7 @@ pub struct Modules {
     #[serde(default)]
     file: FileName,
     /// The modules wanted.
+    #[serde(deserialize_with = "each_once")]
     load: Vec<Name>,
 }
 
@@ -30,6 +31,20 @@ pub struct Modules {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Name(String);
+
+/// A module named twice, be it once with `-` and once with `_`, is one module.
+fn each_once<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<Name>, D::Error> {
+    let mut names: Vec<Name> = Vec::new();
+    for name in Vec::<Name>::deserialize(from)? {
+        if names
+            .iter()
+            .all(|other| boot::normal(&other.0) != boot::normal(&name.0))
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
 
 impl TryFrom<String> for Name {
     type Error = String;

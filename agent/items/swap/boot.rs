@@ -51,6 +51,8 @@ enum Remedy {
     Mask(PathBuf),
     /// An empty file at this path.
     Empty(PathBuf),
+    /// The link at this path removed.
+    Unlink(PathBuf),
 }
 
 /// What will switch swap on at the next boot.
@@ -85,7 +87,7 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
         .iter()
         .filter_map(|source| match &source.remedy {
             Remedy::Comment { line, fstab } => Some((*line, fstab, source.subject.clone())),
-            Remedy::Mask(_) | Remedy::Empty(_) => None,
+            Remedy::Mask(_) | Remedy::Empty(_) | Remedy::Unlink(_) => None,
         })
         .collect();
     if let Some((_, fstab, _)) = rows.first() {
@@ -112,6 +114,7 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
                     target: "/dev/null".into(),
                 },
             ),
+            Remedy::Unlink(path) => (path, Step::RemoveFile { path: path.clone() }),
             Remedy::Empty(path) => {
                 let content = crate::template::header("zram-generator.conf").into_bytes();
                 (
@@ -179,29 +182,35 @@ fn masked(host: &Host, unit: &str) -> Result<bool> {
 }
 
 fn swap_units(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
-    for (unit, origin) in units::wanted(host, ".swap")? {
-        let remedy = Remedy::Mask(units::mask_path(&unit));
-        sources.push(Source {
-            subject: unit,
-            origin,
-            remedy,
-        });
+    for (unit, link) in units::wanted(host, ".swap")? {
+        sources.push(unit_source(host, unit, link)?);
     }
     Ok(())
 }
 
 fn services(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
-    for (unit, origin) in units::wanted(host, ".service")? {
+    for (unit, link) in units::wanted(host, ".service")? {
         if SERVICES.contains(&unit.as_str()) {
-            let remedy = Remedy::Mask(units::mask_path(&unit));
-            sources.push(Source {
-                subject: unit,
-                origin,
-                remedy,
-            });
+            sources.push(unit_source(host, unit, link)?);
         }
     }
     Ok(())
+}
+
+/// A unit is masked, as `systemctl mask` does; one that somebody wrote in the mask's place keeps its
+/// file and loses the link that wants it, as with `systemctl disable`.
+fn unit_source(host: &Host, unit: String, link: PathBuf) -> Result<Source> {
+    let mask = units::mask_path(&unit);
+    let origin = Origin::file(&link);
+    let remedy = match host.kind(&mask)? {
+        Some(_) => Remedy::Unlink(link),
+        None => Remedy::Mask(mask),
+    };
+    Ok(Source {
+        subject: unit,
+        origin,
+        remedy,
+    })
 }
 
 /// zram-generator makes a swap of each `[zramN]` section that has no mount point of its own
@@ -216,7 +225,12 @@ fn zram(host: &Host, arguments: &[(String, Option<String>)]) -> Result<Vec<Sourc
     for top in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
         let path = Path::new(top).join("systemd/zram-generator.conf");
         if let Some(text) = host.text(&path)? {
-            add_zram(&path, &text, &Remedy::Empty(ZRAM_CONF.into()), &mut sources);
+            // A file that somebody wrote where ours would go is left as it is.
+            let remedy = match path == Path::new(ZRAM_CONF) {
+                true => Remedy::Mask(units::generator_mask_path(ZRAM)),
+                false => Remedy::Empty(ZRAM_CONF.into()),
+            };
+            add_zram(&path, &text, &remedy, &mut sources);
             break;
         }
     }

@@ -32,6 +32,11 @@ impl TryFrom<String> for FileName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
+        if name == "zzz-nodeprep.conf" {
+            return Err(format!(
+                "{name} is where keys go that others override: choose another name"
+            ));
+        }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
         if !name.ends_with(".conf") || name.starts_with('.') || !name.bytes().all(plain) {
             return Err(format!(
