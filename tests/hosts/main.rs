@@ -1,0 +1,142 @@
+//! Captured hosts × shipped profiles against the expected plan: what a kernel 3.10 or a host with
+//! everything against us needs is decided here, without one.
+//!
+//! `tests/hosts/HOST/tree` is the host, `tests/hosts/HOST/PROFILE.expected` the plan as people see
+//! it and what is still not as wanted at boot after it was applied. UPDATE=1 rewrites the expected
+//! files: read the difference before you commit it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod captured;
+
+use std::path::Path;
+
+use nodeprep::finding::State;
+use nodeprep::host::{Host, Signals};
+use nodeprep::items::Item;
+use nodeprep::plan::Plan;
+use nodeprep::reconcile;
+use nodeprep::report::human::{self, Detail};
+use nodeprep::report::{self, Entry, Report, ReportedStep, SCHEMA_VERSION};
+use nodeprep::step::Aspect;
+
+use captured::{Captured, profile};
+
+const SHOWN: Detail = Detail {
+    all: true,
+    diff: true,
+    quiet: false,
+};
+
+#[test]
+fn plans_are_as_expected() {
+    let mut wrong = String::new();
+    for captured in Captured::all() {
+        for name in captured.profiles() {
+            let found = planned(&captured, &name) + &left(&captured, &name);
+            let path = captured.dir.join(format!("{name}.expected"));
+            wrong += &compare(&path, &found);
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE=1 rewrites\n{wrong}");
+}
+
+#[test]
+fn an_image_is_done_in_one_apply() {
+    for captured in Captured::all() {
+        for name in captured.profiles() {
+            let (_dir, tree) = captured.copy();
+            let mut image = Host::image(&tree).unwrap();
+            let items = profile(&image, &name).items;
+            let mut apply = || {
+                let signals = Signals::default();
+                reconcile::apply(&mut image, &items, &name, &signals).unwrap()
+            };
+            let what = format!("{} {name}", captured.name);
+            assert_eq!(apply().trouble, [""; 0], "{what}");
+            assert_eq!(apply().steps, [], "{what}: the second apply did something");
+        }
+    }
+}
+
+/// The plan for a host, as `nodeprep plan --diff -v` shows it.
+fn planned(captured: &Captured, name: &str) -> String {
+    let mut host = captured.host();
+    let items = profile(&host, name).items;
+    let (entries, plan) = reconcile::check(&mut host, &items);
+    host.refresh();
+    render(&host, name, entries, &plan)
+}
+
+/// What the boot of a copy is still not like after apply; its running system, which a tree does not
+/// have, is left out. No step may be left.
+fn left(captured: &Captured, name: &str) -> String {
+    let (_dir, tree) = captured.copy();
+    let mut host = Host::captured(&tree).unwrap();
+    let items = profile(&host, name).items;
+    reconcile::apply(&mut host, &items, name, &Signals::default()).unwrap();
+    host.refresh();
+    let left = boot_only(&mut host, &items);
+    assert_eq!(
+        left.steps().collect::<Vec<_>>(),
+        [],
+        "{} {name}: apply left boot steps",
+        captured.name
+    );
+    format!(
+        "\nat boot after apply:\n{}",
+        render(&host, name, Entry::found(&left), &left)
+    )
+}
+
+fn boot_only(host: &mut Host, items: &[Item]) -> Plan {
+    let mut plan = Plan::make(host, items, None);
+    for item in &mut plan.items {
+        item.steps.retain(|step| step.aspect == Aspect::Boot);
+        item.findings.retain(|finding| !finding.boot.is_settled());
+        for finding in &mut item.findings {
+            finding.live = State::not_applicable("a tree");
+        }
+    }
+    plan
+}
+
+fn render(host: &Host, name: &str, entries: Vec<Entry>, plan: &Plan) -> String {
+    let summary = report::summary(&entries);
+    let report = Report {
+        schema_version: SCHEMA_VERSION,
+        command: "plan",
+        profile: name.to_owned(),
+        host: host.facts().unwrap(),
+        time: String::new(),
+        exit_code: report::exit_code(&summary, &[], false),
+        entries,
+        steps: plan
+            .steps()
+            .map(|(item, step)| ReportedStep::new(item, step))
+            .collect(),
+        trouble: Vec::new(),
+        summary,
+    };
+    let text = human::render(&report, SHOWN, |step| human::before(host, step));
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+/// The difference as a unified diff; nothing where there is none, or where it was written down.
+fn compare(path: &Path, found: &str) -> String {
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    if expected == found {
+        return String::new();
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, found).unwrap();
+        return String::new();
+    }
+    let name = path.display().to_string();
+    let diff = similar::TextDiff::from_lines(expected.as_str(), found);
+    diff.unified_diff().header(&name, "found").to_string()
+}
