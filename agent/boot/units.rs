@@ -80,6 +80,31 @@ pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, PathBuf)>> {
     Ok(links)
 }
 
+/// systemd's version by the name of the library its programs share; 0 where there is none to see
+/// (before 231).
+///
+/// # Errors
+/// Where a directory cannot be looked into.
+pub fn systemd_version(host: &Host) -> Result<u32> {
+    let lib = Path::new("/usr/lib");
+    let multiarch = host.list(lib)?;
+    let multiarch = multiarch.iter().filter(|name| name.contains("-linux-gnu"));
+    let dirs = multiarch.map(|name| lib.join(name).join("systemd"));
+    let fixed = ["/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd"].map(PathBuf::from);
+    for dir in fixed.into_iter().chain(dirs) {
+        for name in host.list(&dir)?.iter() {
+            let Some(rest) = name.strip_prefix("libsystemd-shared-") else {
+                continue;
+            };
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            if let Some(Ok(version)) = rest.get(..digits).map(str::parse) {
+                return Ok(version);
+            }
+        }
+    }
+    Ok(0)
+}
+
 fn first(host: &Host, directories: &[&str], name: &str) -> Result<Option<PathBuf>> {
     for path in directories.iter().map(|dir| Path::new(dir).join(name)) {
         if host.kind(&path)?.is_none() {

@@ -12,15 +12,16 @@ use serde::Deserialize;
 use super::{Explain, Kind};
 use crate::boot::dropins;
 use crate::boot::modules::{self, BootModules, Load};
+use crate::boot::units;
 use crate::error::Result;
-use crate::finding::{Finding, State};
+use crate::finding::{Finding, Origin, State};
 use crate::host::Host;
 use crate::plan::ItemPlan;
 use crate::step::{Owner, Step};
 
 pub use value::{FileName, Key, Wanted, same_value};
 
-use merge::{Assignment, Merge};
+use merge::{Assignment, Line, Merge};
 
 /// The drop-in that outranks later files of others.
 const LAST: &str = "/etc/sysctl.d/zzz-nodeprep.conf";
@@ -82,10 +83,11 @@ const BROUGHT: [(&str, &str); 4] = [
     ("nf_conntrack", "net/nf_conntrack_max"),
     ("ip_vs", "net/ipv4/vs/"),
 ];
-/// systemd from this version on raises these two as high as they go (NEWS of 240), and no file
-/// should lower them.
+/// systemd from this version on raises fs.file-max and fs.nr_open as high as they go (NEWS of 240),
+/// and no file should lower them.
 const RAISES: u32 = 240;
-const RAISED: [&str; 2] = ["fs/file-max", "fs/nr_open"];
+/// Debian and Ubuntu build systemd so that it leaves fs.nr_open alone; 257 in Debian 13 raises it.
+const RAISES_ON_DEBIAN: u32 = 257;
 
 impl Kind for Sysctl {
     type Observed = Observed;
@@ -116,7 +118,7 @@ impl Kind for Sysctl {
                 after_last: merge.outranks(key, Path::new(LAST)),
                 winner: merge.winner(key),
                 late: late.module(host, key)?,
-                raised: RAISED.contains(&key.path()) && systemd_version(host)? >= RAISES,
+                raised: raised(host, key)?,
             };
             keys.push((key.clone(), live(host, key), boot));
         }
@@ -132,7 +134,7 @@ impl Kind for Sysctl {
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let mut plan = ItemPlan::default();
-        let mut files: [BTreeMap<Key, String>; 2] = Default::default();
+        let mut files: [BTreeMap<&Key, Line>; 2] = Default::default();
         for (key, live, boot) in &observed.keys {
             let Some(wanted) = self.keys.get(key) else {
                 continue;
@@ -152,14 +154,11 @@ impl Kind for Sysctl {
                 plan.live(step, [key.name()]);
             }
             if boot.mended_by_a_file(wanted) && !matches!(live, Live::NoKey) {
-                let value = wanted.not_lower_than(live.value());
-                // An alias that sets the key is set right by its own name: see Merge::set.
-                let set_by = boot.winner.as_ref().map_or(key, |winner| &winner.key);
+                let line = boot.line(key, wanted.not_lower_than(live.value()));
                 if boot.after_ours {
-                    files[1].insert(set_by.clone(), value.clone());
+                    files[1].insert(key, line.clone());
                 }
-                files[0].insert(set_by.clone(), value.clone());
-                files[0].insert(key.clone(), value);
+                files[0].insert(key, line);
             }
             plan.findings.push(finding);
         }
@@ -172,12 +171,11 @@ impl Kind for Sysctl {
             .filter(|(keys, _)| !keys.is_empty())
         {
             let content = merge::set(old.as_deref(), keys);
-            let step = Step::WriteFile {
-                path: path.clone(),
-                content,
-                owner: Owner::Ours,
-            };
-            plan.boot(step, self.subjects(keys));
+            if old.as_ref() == Some(&content) {
+                continue;
+            }
+            let step = Step::WriteFile { path: path.clone(), content, owner: Owner::Ours };
+            plan.boot(step, keys.keys().map(|key| key.name()));
         }
         plan
     }
@@ -194,10 +192,27 @@ impl Sysctl {
 impl Boot {
     /// Whether a line in one of our files would help.
     fn mended_by_a_file(&self, wanted: &Wanted) -> bool {
-        match &self.winner {
-            None => !(self.raised && wanted.is_at_least()),
-            Some(winner) => !wanted.accepts(&winner.value) && !self.after_last,
-        }
+        let settled = match self.value() {
+            None => self.raised && wanted.is_at_least(),
+            Some(value) => wanted.accepts(value),
+        };
+        !settled && !self.after_last
+    }
+
+    fn value(&self) -> Option<&str> {
+        self.winner.as_ref()?.value.as_deref()
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.winner.as_ref().map(|winner| winner.origin.clone())
+    }
+
+    /// The line to write: an alias that wins is overruled by its own name, because systemd-sysctl
+    /// does not move a key that is set to the same value again.
+    fn line(&self, key: &Key, value: String) -> Line {
+        let decides = self.winner.as_ref().map(|winner| winner.path.as_str());
+        let alias = key.aliases().iter().find(|alias| Some(**alias) == decides);
+        Line { name: alias.map_or_else(|| key.name(), |alias| value::name(alias)), value }
     }
 }
 
@@ -259,20 +274,14 @@ fn judge_boot(wanted: &Wanted, live: &Live, boot: &Boot) -> State {
     if matches!(live, Live::NoKey) {
         return no_key(wanted);
     }
-    match (&boot.winner, boot.late) {
-        (Some(winner), None) if wanted.accepts(&winner.value) => State::InSync,
-        (Some(winner), None) => {
-            State::differs(one_line(&winner.value), to, Some(winner.origin.clone()))
-        }
+    let differs = |from: String| State::differs(from, to, boot.origin());
+    match (boot.value(), boot.late) {
+        (Some(value), None) if wanted.accepts(value) => State::InSync,
+        (Some(value), None) => differs(one_line(value)),
         (None, None) if boot.raised && wanted.is_at_least() => State::InSync,
-        (None, None) => State::differs("not set", to, None),
-        (winner, Some(module)) => {
-            let from = format!("not set: {module} is loaded after systemd-sysctl has run");
-            State::differs(
-                from,
-                to,
-                winner.as_ref().map(|winner| winner.origin.clone()),
-            )
+        (None, None) => differs("not set".into()),
+        (_, Some(module)) => {
+            differs(format!("not set: {module} is not loaded when systemd-sysctl runs"))
         }
     }
 }
@@ -311,25 +320,13 @@ impl Late {
     }
 }
 
-/// systemd's version by the name of the library its programs share; 0 where there is none to see
-/// (before 231).
-fn systemd_version(host: &Host) -> Result<u32> {
-    let multiarch = format!("/usr/lib/{}-linux-gnu/systemd", std::env::consts::ARCH);
-    for dir in [
-        "/usr/lib/systemd",
-        "/lib/systemd",
-        "/usr/lib64/systemd",
-        &multiarch,
-    ] {
-        for name in host.list(Path::new(dir))?.iter() {
-            let Some(rest) = name.strip_prefix("libsystemd-shared-") else {
-                continue;
-            };
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            if let Ok(version) = digits.parse() {
-                return Ok(version);
-            }
-        }
-    }
-    Ok(0)
+/// Whether PID 1 raises a key to its limit.
+fn raised(host: &Host, key: &Key) -> Result<bool> {
+    let since = match key.path() {
+        "fs/file-max" => RAISES,
+        "fs/nr_open" if host.kind(Path::new("/etc/debian_version"))?.is_some() => RAISES_ON_DEBIAN,
+        "fs/nr_open" => RAISES,
+        _ => return Ok(false),
+    };
+    Ok(units::systemd_version(host)? >= since)
 }

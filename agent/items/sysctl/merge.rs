@@ -7,41 +7,48 @@ use glob::{MatchOptions, Pattern};
 
 use super::value::normalise;
 use super::{Key, dropins};
+use crate::boot::units;
 use crate::error::Result;
 use crate::finding::Origin;
 use crate::host::Host;
 use crate::template;
 
-/// One line that sets a key.
+/// systemd reads patterns and the `-` prefix from this version on (NEWS of 243 and 245); before,
+/// such a line names a key that no kernel has.
+const PATTERNS: u32 = 245;
+
+/// One line that decides a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// The value as written.
-    pub value: String,
-    /// The key it sets, which may be an alias of the one asked for.
-    pub key: Key,
+    /// The value as written; none where `-key` takes the key out of patterns and earlier lines.
+    pub value: Option<String>,
+    /// The key as this line names it, as a path: an alias may be what decides.
+    pub path: String,
     /// The line.
     pub origin: Origin,
     /// Its place among all lines that are read: a later one wins.
     place: usize,
 }
 
-/// A value given to a key or pattern.
-#[derive(Debug)]
-struct Set {
-    value: String,
-    origin: Origin,
-    place: usize,
+/// A line to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The key as sysctl(8) prints it.
+    pub name: String,
+    /// The value.
+    pub value: String,
 }
 
 /// Everything the boot sets, by path below /proc/sys.
 #[derive(Debug, Default)]
 pub struct Merge {
-    keys: HashMap<String, Set>,
-    /// Patterns in the order they are read; an excluded key is an explicit one without a value.
-    globs: Vec<(Pattern, Set)>,
-    excluded: Vec<String>,
-    /// Places from which on the appliers that run after systemd-sysctl begin.
-    later: usize,
+    keys: HashMap<String, Assignment>,
+    /// Patterns in the order they take effect.
+    globs: Vec<(Pattern, Assignment)>,
+    /// Whether the host's systemd knows patterns and the `-` prefix.
+    patterns: bool,
+    /// The place at which the appliers that run after systemd-sysctl begin; none before them.
+    later: Option<usize>,
     /// The file name each drop-in's lines begin at.
     files: Vec<(usize, String)>,
     places: usize,
@@ -53,11 +60,13 @@ impl Merge {
     /// # Errors
     /// Where a file exists and cannot be read.
     pub fn read(host: &Host) -> Result<Self> {
-        let mut merge = Self::default();
+        let patterns = units::systemd_version(host)? >= PATTERNS;
+        let mut merge = Self { patterns, ..Self::default() };
         for file in dropins::read(host, "sysctl.d")? {
             merge.add(&file.path, &file.text);
         }
-        merge.later = merge.places;
+        merge.later = Some(merge.places);
+        merge.patterns = false;
         merge.add_ufw(host)?;
         merge.add_tuned(host)?;
         Ok(merge)
@@ -67,26 +76,17 @@ impl Merge {
     /// where no line names the key itself (sysctl.d(5)).
     #[must_use]
     pub fn winner(&self, key: &Key) -> Option<Assignment> {
-        let same = key.aliases();
-        let set = same
-            .iter()
-            .filter_map(|alias| Some((alias, self.setter(alias)?)));
-        let (alias, set) = set.max_by_key(|(_, set)| set.place)?;
-        Some(Assignment {
-            key: alias.clone(),
-            value: set.value.clone(),
-            origin: set.origin.clone(),
-            place: set.place,
-        })
+        let own = [key.path()];
+        let same = if key.aliases().is_empty() { &own } else { key.aliases() };
+        let deciding = same.iter().filter_map(|path| self.setter(path));
+        deciding.max_by_key(|line| (line.value.is_some(), line.place)).cloned()
     }
 
     /// Whether the line that decides `key` is read after all that a file of this path could say.
     #[must_use]
     pub fn outranks(&self, key: &Key, path: &Path) -> bool {
-        let Some(winner) = self.winner(key) else {
-            return false;
-        };
-        if winner.place >= self.later {
+        let Some(winner) = self.winner(key) else { return false };
+        if self.later.is_some_and(|later| winner.place >= later) {
             return true;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -103,18 +103,9 @@ impl Merge {
         if let Some(explicit) = self.keys.get(path) {
             return Some(explicit);
         }
-        if self.excluded.iter().any(|excluded| excluded == path) {
-            return None;
-        }
-        let options = MatchOptions {
-            require_literal_separator: true,
-            ..MatchOptions::default()
-        };
-        let matching = |(glob, _): &&(Pattern, Set)| glob.matches_with(path, options);
-        self.globs
-            .iter()
-            .rfind(matching)
-            .map(|(_, assignment)| assignment)
+        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
+        let matching = |(glob, _): &&(Pattern, Assignment)| glob.matches_with(path, options);
+        self.globs.iter().rfind(matching).map(|(_, assignment)| assignment)
     }
 
     fn add(&mut self, path: &Path, text: &str) {
@@ -126,37 +117,27 @@ impl Merge {
         self.files.push((self.places, name));
         for (line, text) in dropins::lines(text) {
             self.places += 1;
-            match parse(text) {
-                Some((key, Some(value))) => {
-                    let origin = Origin::line(path, line);
-                    let value = value.to_owned();
-                    self.set(
-                        key,
-                        Set {
-                            value,
-                            origin,
-                            place: self.places - 1,
-                        },
-                    );
-                }
-                Some((key, None)) => self.excluded.push(key),
-                None => {}
+            if let Some((key, value)) = parse(text, self.patterns) {
+                let (origin, place) = (Origin::line(path, line), self.places - 1);
+                self.set(Assignment { value: value.map(str::to_owned), path: key, origin, place });
             }
         }
     }
 
-    /// A line that repeats a key's value does not move the key to its place: systemd-sysctl passes
-    /// over it, and an alias set in between still wins (src/sysctl/sysctl.c, `parse_file`).
-    fn set(&mut self, key: String, set: Set) {
-        match Pattern::new(&key) {
-            Ok(glob) if key.contains(['*', '?', '[']) => self.globs.push((glob, set)),
-            _ if self
-                .keys
-                .get(&key)
-                .is_some_and(|old| old.value == set.value) => {}
-            _ => {
-                self.keys.insert(key, set);
+    /// systemd-sysctl keeps the place of a line that is repeated with the same value, so that an
+    /// alias between the two wins (src/sysctl/sysctl.c, `parse_file`); those after it do not merge.
+    fn set(&mut self, line: Assignment) {
+        let repeats = |known: &Assignment| known.path == line.path && known.value == line.value;
+        let merges = self.later.is_none();
+        if self.patterns && line.path.contains(['*', '?', '[']) {
+            if let Ok(glob) = Pattern::new(&line.path)
+                && !self.globs.iter().any(|(_, known)| repeats(known))
+            {
+                self.globs.retain(|(_, known)| known.path != line.path);
+                self.globs.push((glob, line));
             }
+        } else if !(merges && self.keys.get(&line.path).is_some_and(repeats)) {
+            self.keys.insert(line.path.clone(), line);
         }
     }
 
@@ -180,11 +161,8 @@ impl Merge {
     /// tuned sets the active profile's `[sysctl]`, then (reapply_sysctl, on by default) sysctl.d
     /// again and /etc/sysctl.conf last of all (tuned's plugins/plugin_sysctl.py).
     fn add_tuned(&mut self, host: &Host) -> Result<()> {
-        let active = host
-            .text(Path::new("/etc/tuned/active_profile"))?
-            .unwrap_or_default();
-        if active.trim().is_empty() || crate::boot::units::wanted(host, "tuned.service")?.is_empty()
-        {
+        let active = host.text(Path::new("/etc/tuned/active_profile"))?.unwrap_or_default();
+        if active.trim().is_empty() || units::wanted(host, "tuned.service")?.is_empty() {
             return Ok(());
         }
         let main = host
@@ -240,20 +218,20 @@ fn only_sysctl(text: &str) -> String {
     text.lines().map(keep).collect()
 }
 
-/// A line: the key as a path, and its value, or none for `-key`, which takes the key out of
-/// patterns. A leading `-` otherwise only lets failures pass.
-fn parse(line: &str) -> Option<(String, Option<&str>)> {
+/// A line: the key as a path, and its value, or none for `-key`. A leading `-` otherwise only lets
+/// failures pass. Where `-` has no meaning, it is part of a name that no kernel has.
+fn parse(line: &str, dashes: bool) -> Option<(String, Option<&str>)> {
     let (key, value) = match line.split_once('=') {
         Some((key, value)) => (key.trim(), Some(value.trim())),
-        None => (line.strip_prefix('-').map(|_| line)?, None),
+        None => (line.strip_prefix('-').filter(|_| dashes)?, None),
     };
-    let key = key.strip_prefix('-').unwrap_or(key).trim();
+    let key = if dashes { key.strip_prefix('-').unwrap_or(key).trim() } else { key };
     Some((normalise(key), value))
 }
 
-/// Our file with `keys` set: the last line that names a key gets the new value, earlier ones go,
-/// missing keys come at the end; every other byte is kept.
-pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
+/// Our file with `keys` set, each spelled as given: the last line that names a key gets the new
+/// value, earlier ones for the same knob go, missing keys come at the end; every other byte is kept.
+pub fn set(old: Option<&[u8]>, keys: &BTreeMap<&Key, Line>) -> Vec<u8> {
     let old = old.filter(|old| !old.is_empty());
     let mut lines: Vec<Vec<u8>> = match old {
         Some(old) => old
@@ -262,16 +240,12 @@ pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
             .collect(),
         None => vec![template::header("sysctl.conf").into_bytes()],
     };
-    let mut keys: Vec<(&Key, &String)> = keys.iter().collect();
+    let mut keys: Vec<(&&Key, &Line)> = keys.iter().collect();
     // As in the live order: ip_forward resets others.
     keys.sort_by_key(|(key, _)| key.path() != "net/ipv4/ip_forward");
-    for (key, value) in keys {
-        let wanted = format!("{} = {value}", key.name());
-        let mut places = lines
-            .iter()
-            .enumerate()
-            .filter(|(_, line)| names(line, key))
-            .map(|(i, _)| i);
+    for (key, line) in keys {
+        let wanted = format!("{} = {}", line.name, line.value);
+        let mut places = lines.iter().enumerate().filter(|(_, line)| names(line, key)).map(|(i, _)| i);
         let last = places.next_back();
         let earlier: Vec<usize> = places.collect();
         match last.and_then(|last| lines.get_mut(last)) {
@@ -294,10 +268,9 @@ pub fn set(old: Option<&[u8]>, keys: &BTreeMap<Key, String>) -> Vec<u8> {
 fn names(line: &[u8], key: &Key) -> bool {
     let text = String::from_utf8_lossy(line);
     let mut lines = dropins::lines(&text);
-    let Some((path, Some(_))) = lines.next().and_then(|(_, line)| parse(line)) else {
-        return false;
-    };
-    path == key.path()
+    let parsed = lines.next().and_then(|(_, line)| parse(line, true));
+    let Some((path, Some(_))) = parsed else { return false };
+    path == key.path() || key.aliases().contains(&path.as_str())
 }
 
 /// A new line with the old one's ending.
@@ -319,17 +292,17 @@ mod tests {
     }
 
     fn merge(files: &[(&str, &str)]) -> Merge {
-        let mut merge = Merge::default();
+        let mut merge = Merge { patterns: true, ..Merge::default() };
         for (path, text) in files {
             merge.add(Path::new(path), text);
         }
-        merge.later = merge.places;
+        merge.later = Some(merge.places);
         merge
     }
 
     fn winner(files: &[(&str, &str)], name: &str) -> Option<(String, String)> {
         let found = merge(files).winner(&key(name))?;
-        Some((found.value, found.origin.to_string()))
+        Some((found.value?, found.origin.to_string()))
     }
 
     #[test]
@@ -383,10 +356,43 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_line_keeps_its_first_place() {
+        let files = [
+            ("/etc/sysctl.d/a.conf", "net.ipv4.ip_forward = 1\n"),
+            ("/etc/sysctl.d/b.conf", "net.ipv4.conf.all.forwarding = 0\n"),
+            ("/etc/sysctl.d/zzz.conf", "net.ipv4.ip_forward = 1\n"),
+        ];
+        let found = winner(&files, "net.ipv4.ip_forward");
+        assert_eq!(found, Some(("0".into(), "/etc/sysctl.d/b.conf:1".into())));
+    }
+
+    #[test]
+    fn a_dash_takes_out_what_was_set_before() {
+        let files = [
+            ("/etc/sysctl.d/a.conf", "vm.swappiness = 0\nkernel.panic = 1\n-kernel.panic\n"),
+            ("/etc/sysctl.d/b.conf", "-vm.swappiness\nkernel.panic = 2\n"),
+        ];
+        assert_eq!(winner(&files, "vm.swappiness"), None);
+        assert!(merge(&files).outranks(&key("vm.swappiness"), Path::new("/etc/sysctl.d/a.conf")));
+        let found = winner(&files, "kernel.panic");
+        assert_eq!(found, Some(("2".into(), "/etc/sysctl.d/b.conf:2".into())));
+    }
+
+    #[test]
+    fn old_systemd_knows_neither_dashes_nor_patterns() {
+        let mut merge = Merge::default();
+        let text = "vm.swappiness = 5\n-vm.swappiness = 0\n-vm.swappiness\nvm.* = 1\n";
+        merge.add(Path::new("/etc/sysctl.d/a.conf"), text);
+        assert_eq!(merge.winner(&key("vm.swappiness")).and_then(|w| w.value).as_deref(), Some("5"));
+        assert_eq!(merge.winner(&key("vm.panic_on_oom")), None);
+    }
+
+    #[test]
     fn setting_keeps_every_other_byte() {
         let old = b"; theirs\r\nvm.swappiness=10\r\nnet.ipv4.conf.all.forwarding = 0\nvm.swappiness = 20\r\n\xff\xfe\nkernel.panic=1";
         let (a, b) = (key("vm.swappiness"), key("kernel.panic_on_oops"));
-        let keys = BTreeMap::from([(a, "0".to_owned()), (b, "1".to_owned())]);
+        let line = |key: &Key, value: &str| Line { name: key.name(), value: value.into() };
+        let keys = BTreeMap::from([(&a, line(&a, "0")), (&b, line(&b, "1"))]);
         let new = set(Some(old), &keys);
         let expected = b"; theirs\r\nnet.ipv4.conf.all.forwarding = 0\nvm.swappiness = 0\r\n\xff\xfe\nkernel.panic=1\nkernel.panic_on_oops = 1\n";
         assert_eq!(new, expected);
