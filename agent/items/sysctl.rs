@@ -174,18 +174,14 @@ impl Kind for Sysctl {
             if old.as_ref() == Some(&content) {
                 continue;
             }
-            let step = Step::WriteFile { path: path.clone(), content, owner: Owner::Ours };
+            let step = Step::WriteFile {
+                path: path.clone(),
+                content,
+                owner: Owner::Ours,
+            };
             plan.boot(step, keys.keys().map(|key| key.name()));
         }
         plan
-    }
-}
-
-impl Sysctl {
-    /// The keys of the profile that a file's keys are for.
-    fn subjects(&self, keys: &BTreeMap<Key, String>) -> Vec<String> {
-        let ours = |key: &&Key| key.aliases().iter().any(|alias| keys.contains_key(alias));
-        self.keys.keys().filter(ours).map(Key::name).collect()
     }
 }
 
@@ -211,8 +207,12 @@ impl Boot {
     /// does not move a key that is set to the same value again.
     fn line(&self, key: &Key, value: String) -> Line {
         let decides = self.winner.as_ref().map(|winner| winner.path.as_str());
-        let alias = key.aliases().iter().find(|alias| Some(**alias) == decides);
-        Line { name: alias.map_or_else(|| key.name(), |alias| value::name(alias)), value }
+        let aliases = key.aliases();
+        let alias = aliases.iter().find(|alias| Some(alias.path()) == decides);
+        Line {
+            name: alias.unwrap_or(key).name(),
+            value,
+        }
     }
 }
 
@@ -280,9 +280,9 @@ fn judge_boot(wanted: &Wanted, live: &Live, boot: &Boot) -> State {
         (Some(value), None) => differs(one_line(value)),
         (None, None) if boot.raised && wanted.is_at_least() => State::InSync,
         (None, None) => differs("not set".into()),
-        (_, Some(module)) => {
-            differs(format!("not set: {module} is not loaded when systemd-sysctl runs"))
-        }
+        (_, Some(module)) => differs(format!(
+            "not set: {module} is not loaded when systemd-sysctl runs"
+        )),
     }
 }
 

@@ -54,7 +54,7 @@ fn an_image_is_done_in_one_apply() {
             let items = profile(&image, &name).items;
             let mut apply = || {
                 let signals = Signals::default();
-                reconcile::apply(&mut image, &items, &name, &signals).unwrap()
+                reconcile::apply(&mut image, &items, &name, &signals)
             };
             let what = format!("{} {name}", captured.name);
             assert_eq!(apply().trouble, [""; 0], "{what}");
@@ -78,7 +78,7 @@ fn left(captured: &Captured, name: &str) -> String {
     let (_dir, tree) = captured.copy();
     let mut host = Host::captured(&tree).unwrap();
     let items = profile(&host, name).items;
-    reconcile::apply(&mut host, &items, name, &Signals::default()).unwrap();
+    reconcile::apply(&mut host, &items, name, &Signals::default());
     host.refresh();
     let left = boot_only(&mut host, &items);
     assert_eq!(

@@ -68,7 +68,7 @@ impl Key {
     /// As sysctl(8) prints it: `.` between the parts, `/` for a dot within one.
     #[must_use]
     pub fn name(&self) -> String {
-        name(&self.0)
+        self.0.chars().map(swap_separator).collect()
     }
 
     /// The keys of the same knob, itself among them: writing one is writing all
@@ -117,11 +117,6 @@ pub(super) fn normalise(name: &str) -> String {
         }
         _ => name.trim_start_matches('/').to_owned(),
     }
-}
-
-/// A path as sysctl(8) prints it.
-pub(super) fn name(path: &str) -> String {
-    path.chars().map(swap_separator).collect()
 }
 
 fn swap_separator(letter: char) -> char {
