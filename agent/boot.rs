@@ -2,5 +2,6 @@
 
 pub mod cmdline;
 pub mod dropins;
+pub mod kernels;
 pub mod modules;
 pub mod units;

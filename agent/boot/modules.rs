@@ -1,11 +1,11 @@
 //! Which kernel modules the next boot loads: modules-load.d and the kernel command line name them,
 //! blacklists and `install` lines take them away again, and the kernel that boots must have them.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{cmdline, dropins};
+use super::kernels::directory;
+use super::{cmdline, dropins, units};
 use crate::error::Result;
 use crate::finding::Origin;
 use crate::host::Host;
@@ -21,6 +21,8 @@ pub fn normal(name: &str) -> String {
 pub enum Load {
     /// Loads it, or has it built in.
     Loaded,
+    /// Only a script loads it, and systemd-sysctl does not wait for scripts.
+    Scripted(Origin),
     /// Would load it, but this stands against it; `true` where modprobe by hand is stopped as well.
     Refused(Origin, bool),
     /// Nothing asks for it.
@@ -32,6 +34,8 @@ pub enum Load {
 pub struct BootModules {
     /// Modules that systemd-modules-load is told to load.
     listed: BTreeMap<String, Origin>,
+    /// Modules that scripts load with modprobe, which no blacklist stops.
+    scripted: BTreeMap<String, Origin>,
     /// `blacklist`: systemd-modules-load skips them, as dependencies they still come
     /// (libkmod, KMOD_PROBE_APPLY_BLACKLIST).
     blacklisted: BTreeMap<String, Origin>,
@@ -47,6 +51,7 @@ impl BootModules {
     pub fn read(host: &Host) -> Result<Self> {
         let mut boot = Self {
             listed: BTreeMap::new(),
+            scripted: BTreeMap::new(),
             blacklisted: BTreeMap::new(),
             refused: BTreeMap::new(),
         };
@@ -71,34 +76,37 @@ impl BootModules {
         if known.built_in(name) {
             return Load::Loaded;
         }
-        if let Some(origin) = self.refused.get(name) {
+        let refused = |module: &str| {
+            let needed = known.with_dependencies(module);
+            needed.iter().find_map(|needed| self.refused.get(needed))
+        };
+        if let Some(origin) = refused(name) {
             return Load::Refused(origin.clone(), true);
         }
-        let comes_with = self
-            .listed
-            .keys()
-            .filter(|listed| !self.blacklisted.contains_key(*listed));
-        let mut failed = None;
-        for listed in comes_with {
-            let all = known.with_dependencies(listed);
-            if !all.contains(name) {
-                continue;
-            }
-            match all.iter().find_map(|module| self.refused.get(module)) {
-                None => return Load::Loaded,
-                Some(origin) => failed = Some(origin.clone()),
-            }
+        let comes_with = |listed: &str| {
+            known.can_load(listed)
+                && refused(listed).is_none()
+                && known.with_dependencies(listed).contains(name)
+        };
+        let mut listed = self.listed.keys();
+        if listed.any(|listed| !self.blacklisted.contains_key(listed) && comes_with(listed)) {
+            return Load::Loaded;
         }
-        match (failed, self.blacklisted.get(name)) {
-            (Some(origin), _) => Load::Refused(origin, true),
-            (None, Some(origin)) => Load::Refused(origin.clone(), false),
-            (None, None) => Load::NotListed,
+        if let Some((_, origin)) = self.scripted.iter().find(|(module, _)| comes_with(module)) {
+            return Load::Scripted(origin.clone());
+        }
+        match self.blacklisted.get(name) {
+            Some(origin) => Load::Refused(origin.clone(), false),
+            None => Load::NotListed,
         }
     }
 
-    /// CentOS 7's rhel-loadmodules.service runs the executable scripts of this directory; the
-    /// `modprobe` lines in them are what can be told without running them.
+    /// rhel-loadmodules.service (EL 7; loadmodules.service on EL 8) runs the executable scripts of
+    /// this directory; the `modprobe` lines in them are what can be told without running them.
     fn add_scripts(&mut self, host: &Host) -> Result<()> {
+        if units::wanted(host, "loadmodules.service")?.is_empty() {
+            return Ok(());
+        }
         let dir = Path::new("/etc/sysconfig/modules");
         for name in host
             .list(dir)?
@@ -106,6 +114,9 @@ impl BootModules {
             .filter(|name| name.ends_with(".modules"))
         {
             let path = dir.join(name);
+            if !host.is_executable(&path)? {
+                continue;
+            }
             let text = host.text(&path)?.unwrap_or_default();
             for (line, text) in dropins::lines(&text) {
                 let mut words = text
@@ -114,8 +125,8 @@ impl BootModules {
                 if words.next().is_some()
                     && let Some(module) = words.find(|word| !word.starts_with('-'))
                 {
-                    self.listed
-                        .entry(normal(module))
+                    self.scripted
+                        .entry(normal(module.trim_end_matches(';')))
                         .or_insert_with(|| Origin::line(&path, line));
                 }
             }
@@ -195,6 +206,11 @@ impl Modules {
         self.files.contains_key(name) || self.built_in(name)
     }
 
+    /// Whether asking for it can work: where nothing is known of the kernel, it is taken to.
+    fn can_load(&self, name: &str) -> bool {
+        !self.known || self.has(name)
+    }
+
     /// Whether it is part of the kernel image.
     #[must_use]
     pub fn built_in(&self, name: &str) -> bool {
@@ -230,55 +246,6 @@ impl Modules {
 pub fn with_dependencies(host: &Host, name: &str) -> Result<BTreeSet<String>> {
     let release = host.kernel_release()?.unwrap_or_default();
     Ok(Modules::read(host, &release)?.with_dependencies(name))
-}
-
-/// The kernels that are installed with their modules, newest first.
-///
-/// # Errors
-/// Where `/lib/modules` or `/boot` cannot be read.
-pub fn installed_kernels(host: &Host) -> Result<Vec<String>> {
-    let boot = host.list(Path::new("/boot"))?;
-    let mut releases = Vec::new();
-    for release in host.list(Path::new("/lib/modules"))?.iter() {
-        let image = format!("vmlinuz-{release}");
-        if boot.contains(&image) || host.kind(&directory(release).join("vmlinuz"))?.is_some() {
-            releases.push(release.clone());
-        }
-    }
-    releases.sort_by(|a, b| compare_releases(b, a));
-    Ok(releases)
-}
-
-/// The kernel the next boot takes: the newest installed one, as boot loaders do by default; the
-/// running one where none is found (a kernel that the machine's maker boots from outside).
-///
-/// # Errors
-/// As [`installed_kernels`].
-pub fn boot_kernel(host: &Host) -> Result<Option<String>> {
-    match installed_kernels(host)?.into_iter().next() {
-        Some(release) => Ok(Some(release)),
-        None => host.kernel_release(),
-    }
-}
-
-/// Where a kernel's modules are.
-#[must_use]
-pub fn directory(release: &str) -> PathBuf {
-    Path::new("/lib/modules").join(release)
-}
-
-/// Compares release strings number by number, as `sort -V` and boot loaders do.
-fn compare_releases(a: &str, b: &str) -> Ordering {
-    let parts = |text: &str| -> Vec<(u64, String)> {
-        text.split(['.', '-', '+', '_', '~'])
-            .map(|part| {
-                let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-                let (number, rest) = part.split_at(digits);
-                (number.parse().unwrap_or(0), rest.to_owned())
-            })
-            .collect()
-    };
-    parts(a).cmp(&parts(b))
 }
 
 /// `kernel/net/bridge/br_netfilter.ko.xz: kernel/net/bridge/bridge.ko.xz …`
@@ -332,15 +299,32 @@ mod tests {
         );
     }
 
+    fn boot(listed: &[&str], refused: &[&str]) -> BootModules {
+        let map = |names: &[&str]| {
+            let line = |name: &&str| ((*name).to_owned(), Origin::Other("a line".into()));
+            names.iter().map(line).collect()
+        };
+        BootModules {
+            listed: map(listed),
+            scripted: BTreeMap::new(),
+            blacklisted: BTreeMap::new(),
+            refused: map(refused),
+        }
+    }
+
     #[test]
-    fn newest_release_first() {
-        assert_eq!(
-            compare_releases("6.1.0-9-amd64", "6.1.0-21-amd64"),
-            Ordering::Less
-        );
-        assert_eq!(
-            compare_releases("5.14.0-503.el9", "5.14.0-70.el9"),
-            Ordering::Greater
-        );
+    fn what_a_module_needs_can_be_refused() {
+        let files = "b/br.ko: b/bridge.ko c/stp.ko\nb/bridge.ko: c/stp.ko\nc/stp.ko:\n";
+        let known = Modules {
+            known: true,
+            files: files.lines().filter_map(dependency_line).collect(),
+            built_in: BTreeSet::new(),
+        };
+        let refused = boot(&[], &["stp"]).load("br", &known);
+        assert!(matches!(refused, Load::Refused(_, true)));
+        assert_eq!(boot(&["br"], &[]).load("stp", &known), Load::Loaded);
+        assert_eq!(boot(&[], &[]).load("stp", &known), Load::NotListed);
+        let absent = boot(&["br_netfilter"], &[]).load("br_netfilter", &known);
+        assert_eq!(absent, Load::NotListed);
     }
 }

@@ -155,6 +155,21 @@ impl Host {
         }
     }
 
+    /// Whether a path leads to something with an execute bit.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn is_executable(&self, path: &Path) -> Result<bool> {
+        let stat = self
+            .open(path, OFlag::O_PATH)
+            .and_then(nix::sys::stat::fstat);
+        match stat {
+            Ok(stat) => Ok(stat.st_mode & 0o111 != 0),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
+            Err(error) => Err(trouble!("{}: {}", path.display(), error.desc())),
+        }
+    }
+
     /// Opens a path of the host; in a tree no link can lead outside its root (openat2(2),
     /// RESOLVE_IN_ROOT).
     pub(super) fn open(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {

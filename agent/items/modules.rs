@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::{Explain, Kind};
+use crate::boot::kernels;
 use crate::boot::modules::{self as boot, BootModules, Load};
 use crate::error::Result;
 use crate::finding::{Finding, Origin, State};
 use crate::host::Host;
-use crate::items::sysctl::FileName;
+use crate::items::sysctl::{FileName, brings_keys};
 use crate::plan::ItemPlan;
 use crate::step::{Owner, Step};
 use crate::template;
@@ -79,6 +80,8 @@ struct Module {
     live_name: String,
     live: State,
     boot: State,
+    /// Whether a line in our file mends its boot.
+    list: bool,
 }
 
 impl Kind for Modules {
@@ -118,7 +121,7 @@ impl Kind for Modules {
                 };
                 plan.live(step, [&module.subject]);
             }
-            if module.boot == not_listed() {
+            if module.list {
                 missing.push((module.boot_name.as_str(), module.subject.clone()));
             }
             let (live, boot) = (module.live.clone(), module.boot.clone());
@@ -148,10 +151,6 @@ impl Module {
 const NOT_LOADED: &str = "not loaded";
 const LOADED: &str = "loaded";
 
-fn not_listed() -> State {
-    State::differs("nothing loads it", LOADED, None)
-}
-
 /// The running kernel and the one that boots, with what they have and what boot loads.
 struct Kernels {
     running: Option<(String, boot::Modules)>,
@@ -170,13 +169,13 @@ impl Kernels {
             Ok(Some((release, modules)))
         };
         let running = host.kernel_release()?;
-        let booting = boot::boot_kernel(host)?;
+        let booting = kernels::booting(host)?;
         let running = with_modules(running)?;
         let booting = match (&running, booting) {
             (Some(running), Some(booting)) if running.0 == booting => Some(running.clone()),
             (_, booting) => with_modules(booting)?,
         };
-        let installed = boot::installed_kernels(host)?;
+        let installed = kernels::installed(host)?;
         Ok(Self {
             running,
             booting,
@@ -194,13 +193,9 @@ impl Kernels {
                     None => boot::normal(subject),
                 };
                 let (live_name, boot_name) = (resolve(&self.running), resolve(&self.booting));
-                Ok(Module {
-                    subject: subject.clone(),
-                    live: self.live(host, &live_name)?,
-                    boot: self.boot(&boot_name),
-                    live_name,
-                    boot_name,
-                })
+                let (boot, list) = self.boot(&boot_name);
+                let live = self.live(host, &live_name)?;
+                Ok(Module { subject: subject.clone(), live, boot, live_name, boot_name, list })
             })
             .collect()
     }
@@ -255,17 +250,24 @@ impl Kernels {
         Ok(absent(release, modules))
     }
 
-    fn boot(&self, name: &str) -> State {
+    /// What the boot makes of it, and whether a line in our file mends that.
+    fn boot(&self, name: &str) -> (State, bool) {
         let Some((release, modules)) = &self.booting else {
-            return State::unknown("no installed kernel was found in /lib/modules and /boot");
+            let cause = "no installed kernel was found in /lib/modules and /boot";
+            return (State::unknown(cause), false);
         };
         if !modules.has(name) {
-            return absent(release, modules);
+            return (absent(release, modules), false);
         }
         match self.boot.load(name, modules) {
-            Load::Loaded => State::InSync,
-            Load::NotListed => not_listed(),
-            Load::Refused(origin, _) => State::differs("refused", LOADED, Some(origin)),
+            Load::Loaded => (State::InSync, false),
+            Load::Scripted(origin) if brings_keys(name) => {
+                let from = "loaded by a script, maybe after systemd-sysctl";
+                (State::differs(from, "loaded before", Some(origin)), true)
+            }
+            Load::Scripted(_) => (State::InSync, false),
+            Load::NotListed => (State::differs("nothing loads it", LOADED, None), true),
+            Load::Refused(origin, _) => (State::differs("refused", LOADED, Some(origin)), false),
         }
     }
 }
@@ -273,7 +275,7 @@ impl Kernels {
 /// EL 10 moved br_netfilter and others out of the kernel's own packages.
 fn absent(release: &str, modules: &boot::Modules) -> State {
     if !modules.known {
-        let dir = boot::directory(release);
+        let dir = kernels::directory(release);
         return State::unknown(format!(
             "{}/modules.dep is missing, so nothing tells whether it is built in",
             dir.display()
@@ -283,7 +285,7 @@ fn absent(release: &str, modules: &boot::Modules) -> State {
         true => format!(": install kernel-modules-extra-{release}"),
         false => String::new(),
     };
-    let origin = Origin::file(&boot::directory(release));
+    let origin = Origin::file(&kernels::directory(release));
     State::differs(
         format!("not in kernel {release}{advice}"),
         LOADED,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{Explain, Kind};
 use crate::boot::dropins;
 use crate::boot::modules::{self, BootModules, Load};
-use crate::boot::units;
+use crate::boot::{kernels, units};
 use crate::error::Result;
 use crate::finding::{Finding, Origin, State};
 use crate::host::Host;
@@ -297,6 +297,12 @@ fn brought_by(key: &Key) -> Option<&'static str> {
         .map(|(module, _)| *module)
 }
 
+/// Whether sysctl keys come with a module; nf_conntrack_ipv4 is nf_conntrack to older kernels.
+#[must_use]
+pub fn brings_keys(module: &str) -> bool {
+    module == "nf_conntrack_ipv4" || BROUGHT.iter().any(|(brings, _)| *brings == module)
+}
+
 /// Which modules that bring keys are not there when systemd-sysctl runs; asked once a module.
 #[derive(Default)]
 struct Late(BTreeMap<&'static str, bool>);
@@ -309,7 +315,7 @@ impl Late {
         let late = match self.0.get(module) {
             Some(late) => *late,
             None => {
-                let release = modules::boot_kernel(host)?.unwrap_or_default();
+                let release = kernels::booting(host)?.unwrap_or_default();
                 let known = modules::Modules::read(host, &release)?;
                 let late = BootModules::read(host)?.load(module, &known) != Load::Loaded;
                 self.0.insert(module, late);
