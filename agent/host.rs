@@ -64,7 +64,7 @@ impl Host {
         Self::new(Origin::Live, None)
     }
 
-    /// A captured host: a tree with `/proc` and `/sys` as files, beside `facts.json`.
+    /// A captured host: a tree with `/proc` and `/sys` as files, beside `answers.json`.
     ///
     /// # Errors
     /// Where `dir` cannot be opened as a directory.

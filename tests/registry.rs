@@ -129,6 +129,8 @@ fn planned_is_performed() {
                 "{what}"
             );
 
+            // What was planned lies over the host until it is looked at anew.
+            image.refresh();
             let signals = Signals::default();
             reconcile::apply(&mut image, &items, &name, &signals);
             assert_eq!(performed(&tree), planned, "{what}");

@@ -69,11 +69,16 @@ pub fn sources(host: &Host) -> Result<Vec<Source>> {
     if is_off("systemd.swap") {
         return Ok(sources);
     }
-    if !is_off("fstab") {
-        fstab_rows(host, &mut sources)?;
+    let mut rows = Vec::new();
+    let mut row_stays = fstab_rows(host, &mut rows)?;
+    if is_off("fstab") {
+        // Nothing reads the rows then but the GPT generator, and we leave them.
+        row_stays |= !rows.is_empty();
+    } else {
+        sources.append(&mut rows);
     }
     swap_units(host, &mut sources)?;
-    if !is_off("systemd.gpt_auto") {
+    if !row_stays && !is_off("systemd.gpt_auto") {
         gpt(host, &mut sources)?;
     }
     Ok(sources)
@@ -134,17 +139,18 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
     steps
 }
 
-/// Rows of fstab that are switched on; systemd makes a unit of each, which may be masked.
-fn fstab_rows(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
+/// Rows of fstab that are switched on; systemd makes a unit of each, which may be masked. Tells
+/// whether a swap row will stay in fstab.
+fn fstab_rows(host: &Host, sources: &mut Vec<Source>) -> Result<bool> {
     let path = Path::new(FSTAB);
     let Some(fstab) = host.bytes(path)? else {
-        return Ok(());
+        return Ok(false);
     };
-    for row in fstab::rows(&fstab).into_iter().filter(|row| row.auto) {
-        if masked(
-            host,
-            &format!("{}.swap", units::escape_path(&device(&row.what))),
-        )? {
+    let mut stays = false;
+    for row in fstab::rows(&fstab) {
+        let unit = format!("{}.swap", units::escape_path(&device(&row.what)));
+        if !row.auto || masked(host, &unit)? {
+            stays = true;
             continue;
         }
         sources.push(Source {
@@ -156,7 +162,7 @@ fn fstab_rows(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
             },
         });
     }
-    Ok(())
+    Ok(stays)
 }
 
 /// `UUID=x` and its kin as the device systemd waits for (fstab_node_to_udev_node).
@@ -213,9 +219,9 @@ fn unit_source(host: &Host, unit: String, link: PathBuf) -> Result<Source> {
     })
 }
 
-/// zram-generator makes a swap of each `[zramN]` section that has no mount point of its own
-/// (zram-generator.conf(5)); an empty file of the strongest name hides the packaged one, drop-ins
-/// can only be stopped with the generator.
+/// zram-generator makes a swap of each `[zramN]` section without a mount point or a file system
+/// (zram-generator.conf(5)). An empty file of the strongest name hides the packaged one; where that
+/// name is taken, or a drop-in has the section, the unit it becomes is masked.
 fn zram(host: &Host, arguments: &[(String, Option<String>)]) -> Result<Vec<Source>> {
     let off = cmdline::value(arguments, "systemd.zram").is_some_and(is_no);
     if off || units::generator(host, ZRAM)?.is_none() {
@@ -225,48 +231,68 @@ fn zram(host: &Host, arguments: &[(String, Option<String>)]) -> Result<Vec<Sourc
     for top in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
         let path = Path::new(top).join("systemd/zram-generator.conf");
         if let Some(text) = host.text(&path)? {
-            // A file that somebody wrote where ours would go is left as it is.
-            let remedy = match path == Path::new(ZRAM_CONF) {
-                true => Remedy::Mask(units::generator_mask_path(ZRAM)),
-                false => Remedy::Empty(ZRAM_CONF.into()),
-            };
-            add_zram(&path, &text, &remedy, &mut sources);
+            add_zram(host, &path, &text, top != "/etc", &mut sources)?;
             break;
         }
     }
     for file in dropins::read(host, "systemd/zram-generator.conf.d")? {
-        let mask = Remedy::Mask(units::generator_mask_path(ZRAM));
-        add_zram(&file.path, &file.text, &mask, &mut sources);
+        add_zram(host, &file.path, &file.text, false, &mut sources)?;
     }
     Ok(sources)
 }
 
-fn add_zram(path: &Path, text: &str, remedy: &Remedy, sources: &mut Vec<Source>) {
-    let device = |line: &str| {
-        let name = line.strip_prefix('[')?.strip_suffix(']')?.trim().to_owned();
-        name.starts_with("zram").then_some(name)
-    };
-    let found = dropins::lines(text).filter_map(|(line, text)| Some((line, device(text)?)));
-    for (line, name) in found {
-        let subject = format!("/dev/{name}");
+fn add_zram(
+    host: &Host,
+    path: &Path,
+    text: &str,
+    can_hide: bool,
+    sources: &mut Vec<Source>,
+) -> Result<()> {
+    for (line, name) in zram_swaps(text) {
+        let unit = format!("dev-{name}.swap");
+        if masked(host, &unit)? {
+            continue;
+        }
+        let remedy = match can_hide {
+            true => Remedy::Empty(ZRAM_CONF.into()),
+            false => Remedy::Mask(units::mask_path(&unit)),
+        };
         sources.push(Source {
-            subject,
+            subject: format!("/dev/{name}"),
             origin: Origin::line(path, line),
-            remedy: remedy.clone(),
+            remedy,
         });
     }
+    Ok(())
 }
 
-/// Swap partitions on the disk of the root file system, unless fstab has a swap row that stays
-/// (systemd-gpt-auto-generator(8)). udev has written down what the partition table says.
+/// The devices of a zram-generator.conf that become swap, with the lines of their sections.
+fn zram_swaps(text: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, &str, bool)> = Vec::new();
+    for (line, text) in dropins::lines(text) {
+        let section = text.strip_prefix('[').and_then(|s| s.strip_suffix(']'));
+        if let Some(name) = section.map(str::trim) {
+            found.push((line, name, name.starts_with("zram")));
+        } else if let (Some((key, value)), Some(last)) = (text.split_once('='), found.last_mut()) {
+            last.2 &= match key.trim() {
+                "mount-point" => false,
+                "fs-type" => value.trim() == "swap",
+                _ => true,
+            };
+        }
+    }
+    let swaps = found.into_iter().filter(|(.., swap)| *swap);
+    swaps
+        .map(|(line, name, _)| (line, name.to_owned()))
+        .collect()
+}
+
+/// Swap partitions on the disk of the root file system, which systemd-gpt-auto-generator(8) switches
+/// on where no swap row stays in fstab. udev has written down what the partition table says.
 fn gpt(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
     let Some(generator) = units::generator(host, GPT)? else {
         return Ok(());
     };
-    let fstab = host.bytes(Path::new(FSTAB))?.unwrap_or_default();
-    if fstab::rows(&fstab).iter().any(|row| !row.auto) {
-        return Ok(());
-    }
     let Some(disk) = root_disk(host)? else {
         return Ok(());
     };
@@ -298,7 +324,8 @@ fn is_swap_partition(udev: &str) -> bool {
     udev.contains("ID_PART_ENTRY_SCHEME=gpt") && udev.contains(SWAP_TYPE) && flags & NO_AUTO == 0
 }
 
-/// The sysfs directory of the disk that holds `/`; none where `/` is on no partition.
+/// The sysfs directory of the disk that holds `/`; none where `/` is on no single
+/// partition.
 fn root_disk(host: &Host) -> Result<Option<PathBuf>> {
     let bytes = host
         .bytes(Path::new("/proc/self/mountinfo"))?
@@ -311,17 +338,28 @@ fn root_disk(host: &Host) -> Result<Option<PathBuf>> {
     else {
         return Ok(None);
     };
-    let link = Path::new("/sys/dev/block").join(&root.majmin);
-    let Some(target) = host.link(&link)? else {
+    let Some(mut device) = sysfs(host, &root.majmin)? else {
         return Ok(None);
     };
+    // An encrypted root or a logical volume on one partition: the generator goes down to that one
+    // (systemd's src/shared/blockdev-util.c, `block_get_originating`).
+    while let [one] = &*host.list(&device.join("slaves"))? {
+        let number = host.text(&device.join("slaves").join(one).join("dev"))?;
+        let Some(below) = sysfs(host, number.unwrap_or_default().trim())? else {
+            return Ok(None);
+        };
+        device = below;
+    }
     // …/block/vda/vda1: the partition's directory is in the disk's.
-    let partition = Path::new("/sys/dev/block").join(target);
-    let is_partition = host.kind(&partition.join("partition"))?.is_some();
-    Ok(partition
-        .parent()
-        .filter(|_| is_partition)
-        .map(Path::to_owned))
+    let is_partition = host.kind(&device.join("partition"))?.is_some();
+    Ok(device.parent().filter(|_| is_partition).map(Path::to_owned))
+}
+
+/// The directory of a block device by its number.
+fn sysfs(host: &Host, number: &str) -> Result<Option<PathBuf>> {
+    let by_number = Path::new("/sys/dev/block");
+    let target = host.link(&by_number.join(number))?;
+    Ok(target.map(|target| by_number.join(target)))
 }
 
 fn is_no(value: &str) -> bool {
@@ -329,4 +367,15 @@ fn is_no(value: &str) -> bool {
         value.to_lowercase().as_str(),
         "0" | "no" | "n" | "false" | "f" | "off"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn zram_devices_with_a_file_system_are_no_swap() {
+        let text = "[zram0]\n# fs-type = ext4\n[zram1]\nfs-type=ext4\n[zram2]\nfs-type = swap\n\
+                    [zram3]\nmount-point = /var/tmp\n[other]\n";
+        let expected = [(1, "zram0".to_owned()), (5, "zram2".to_owned())];
+        assert_eq!(super::zram_swaps(text), expected);
+    }
 }
