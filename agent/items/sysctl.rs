@@ -2,6 +2,7 @@
 //! wants forwarding, and inotify limits too low for a node's containers fail in strange places.
 
 mod merge;
+mod tuned;
 mod value;
 
 use std::collections::BTreeMap;

@@ -28,6 +28,9 @@ const SERVICES: [&str; 4] = [
 /// Specification), as udev writes them down.
 const SWAP_TYPE: &str = "ID_PART_ENTRY_TYPE=0657fd6d-a4ab-43c4-84e5-0933c84b4f4f";
 const NO_AUTO: u64 = 1 << 63;
+/// From this version on systemd.swap=no keeps fstab rows and GPT partitions from becoming units
+/// (systemd-fstab-generator(8), systemd-gpt-auto-generator(8)); older ones take no notice.
+const SWAP_ARGUMENT: u32 = 246;
 
 /// One thing that switches swap on at boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +67,7 @@ pub fn sources(host: &Host) -> Result<Vec<Source>> {
     let is_off = |name| cmdline::value(&arguments, name).is_some_and(is_no);
     let mut sources = zram(host, &arguments)?;
     services(host, &mut sources)?;
-    // systemd.swap=no: neither fstab rows nor GPT partitions become units (systemd 246;
-    // systemd-fstab-generator(8), systemd-gpt-auto-generator(8)).
-    if is_off("systemd.swap") {
+    if is_off("systemd.swap") && units::systemd_version(host)? >= SWAP_ARGUMENT {
         return Ok(sources);
     }
     let mut rows = Vec::new();

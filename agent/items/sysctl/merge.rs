@@ -6,7 +6,7 @@ use std::path::Path;
 use glob::{MatchOptions, Pattern};
 
 use super::value::normalise;
-use super::{Key, dropins};
+use super::{Key, dropins, tuned};
 use crate::boot::units;
 use crate::error::Result;
 use crate::finding::Origin;
@@ -69,7 +69,6 @@ impl Merge {
             merge.add(&file.path, &file.text);
         }
         merge.later = Some(merge.places);
-        merge.patterns = false;
         merge.add_ufw(host)?;
         merge.add_tuned(host)?;
         Ok(merge)
@@ -179,39 +178,17 @@ impl Merge {
         self.add_later(host, file.as_deref().unwrap_or("/etc/ufw/sysctl.conf"))
     }
 
-    /// tuned sets the active profile's `[sysctl]`, then (reapply_sysctl, on by default) sysctl.d
+    /// tuned sets the active profiles' `[sysctl]`, then (reapply_sysctl, on by default) sysctl.d
     /// again and /etc/sysctl.conf last of all (tuned's plugins/plugin_sysctl.py).
     fn add_tuned(&mut self, host: &Host) -> Result<()> {
-        let active = host
-            .text(Path::new("/etc/tuned/active_profile"))?
-            .unwrap_or_default();
-        if active.trim().is_empty() || units::wanted(host, "tuned.service")?.is_empty() {
+        let Some(active) = tuned::active(host)? else {
             return Ok(());
-        }
-        let main = host
-            .text(Path::new("/etc/tuned/tuned-main.conf"))?
-            .unwrap_or_default();
-        let reapply = |(_, line): (usize, &str)| {
-            let (key, value) = line.split_once('=')?;
-            (key.trim() == "reapply_sysctl").then(|| value.trim().to_owned())
         };
-        let off = dropins::lines(&main).find_map(reapply);
-        if off.is_none_or(|value| matches!(value.to_lowercase().as_str(), "1" | "true" | "yes")) {
+        if active.reapplies {
             return self.add_later(host, "/etc/sysctl.conf");
         }
-        for profile in active.split_whitespace() {
-            for top in [
-                "/etc/tuned",
-                "/etc/tuned/profiles",
-                "/usr/lib/tuned",
-                "/usr/lib/tuned/profiles",
-            ] {
-                let path = Path::new(top).join(profile).join("tuned.conf");
-                if let Some(text) = host.text(&path)? {
-                    self.add(&path, &only_sysctl(&text));
-                    break;
-                }
-            }
+        for (path, text) in active.profiles {
+            self.add(&path, &text);
         }
         Ok(())
     }
@@ -222,23 +199,6 @@ impl Merge {
         }
         Ok(())
     }
-}
-
-/// A tuned profile with the lines of its other sections blanked, so that line numbers stay.
-fn only_sysctl(text: &str) -> String {
-    let mut within = false;
-    let keep = |line: &str| {
-        if line.trim().starts_with('[') {
-            within = line.trim() == "[sysctl]";
-            return String::from("\n");
-        }
-        if within {
-            format!("{line}\n")
-        } else {
-            String::from("\n")
-        }
-    };
-    text.lines().map(keep).collect()
 }
 
 /// A line: the key as a path, and its value, or none for `-key`. A leading `-` otherwise only lets
