@@ -104,7 +104,7 @@ impl BootModules {
     /// rhel-loadmodules.service (EL 7; loadmodules.service on EL 8) runs the executable scripts of
     /// this directory; the `modprobe` lines in them are what can be told without running them.
     fn add_scripts(&mut self, host: &Host) -> Result<()> {
-        if units::wanted(host, "loadmodules.service")?.is_empty() {
+        if units::wanted(host, |unit| unit.ends_with("loadmodules.service"))?.is_empty() {
             return Ok(());
         }
         let dir = Path::new("/etc/sysconfig/modules");

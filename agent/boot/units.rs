@@ -52,12 +52,12 @@ pub fn generator(host: &Host, name: &str) -> Result<Option<PathBuf>> {
     first(host, &GENERATORS, name)
 }
 
-/// Links by which some unit wants or requires one whose name ends in `suffix`, with that name: what
-/// the boot may start. Masked units and those without a file are left out.
+/// Links by which some unit wants or requires one whose name `is_meant`, with that name: what the
+/// boot may start. Masked units and those without a file are left out.
 ///
 /// # Errors
 /// Where a directory cannot be looked into.
-pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, PathBuf)>> {
+pub fn wanted(host: &Host, is_meant: impl Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>> {
     let mut links = Vec::new();
     for directory in DIRECTORIES.iter().map(Path::new) {
         if directory.starts_with("/lib") && host.link(Path::new("/lib"))?.is_some() {
@@ -66,11 +66,7 @@ pub fn wanted(host: &Host, suffix: &str) -> Result<Vec<(String, PathBuf)>> {
         let names = host.list(directory)?;
         let wants = |name: &&String| name.ends_with(".wants") || name.ends_with(".requires");
         for dir in names.iter().filter(wants).map(|name| directory.join(name)) {
-            for unit in host
-                .list(&dir)?
-                .iter()
-                .filter(|unit| unit.ends_with(suffix))
-            {
+            for unit in host.list(&dir)?.iter().filter(|unit| is_meant(unit)) {
                 if file(host, unit)?.is_some() {
                     links.push((unit.clone(), dir.join(unit)));
                 }

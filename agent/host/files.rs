@@ -112,9 +112,12 @@ impl Host {
         if let Some(planned) = self.overlay.link(path) {
             return Ok(planned);
         }
-        let answer = self
-            .beside(path)
-            .and_then(|(dir, name)| nix::fcntl::readlinkat(dir, &*name));
+        let answer = match self.root {
+            None => nix::fcntl::readlink(path),
+            Some(_) => self
+                .beside(path)
+                .and_then(|(dir, name)| nix::fcntl::readlinkat(dir, &*name)),
+        };
         match answer {
             Ok(target) => Ok(Some(target.into())),
             Err(Errno::EINVAL | Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
@@ -202,6 +205,9 @@ impl Host {
 
     /// lstat(2) on a path of the host.
     pub(super) fn stat(&self, path: &Path) -> nix::Result<FileStat> {
+        if self.root.is_none() {
+            return nix::sys::stat::lstat(path);
+        }
         if path.parent().is_none() {
             return nix::sys::stat::fstat(self.open(path, OFlag::O_PATH)?);
         }

@@ -195,7 +195,14 @@ impl Kernels {
                 let (live_name, boot_name) = (resolve(&self.running), resolve(&self.booting));
                 let (boot, list) = self.boot(&boot_name);
                 let live = self.live(host, &live_name)?;
-                Ok(Module { subject: subject.clone(), live, boot, live_name, boot_name, list })
+                Ok(Module {
+                    subject: subject.clone(),
+                    live,
+                    boot,
+                    live_name,
+                    boot_name,
+                    list,
+                })
             })
             .collect()
     }

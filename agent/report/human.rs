@@ -12,7 +12,7 @@ use crate::step::Step;
 /// How much is said.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Detail {
-    /// Also subjects that are in sync.
+    /// Also subjects that are in sync, or that this host can't have.
     pub all: bool,
     /// Also the differences of files.
     pub diff: bool,
@@ -66,18 +66,12 @@ fn items(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
             .iter()
             .filter(|entry| entry.item == name)
             .collect();
-        let worst = entries
-            .iter()
-            .map(|entry| entry.outcome)
-            .max()
-            .unwrap_or(Outcome::InSync);
-        writeln!(
-            text,
-            "{} {name:<10} {}",
-            mark(worst),
-            counts(entries.iter().map(|e| e.outcome))
-        )?;
-        let told = |entry: &&&Entry| detail.all || entry.outcome != Outcome::InSync;
+        let outcomes = || entries.iter().map(|entry| entry.outcome);
+        let applicable = outcomes().filter(|outcome| *outcome != Outcome::NotApplicable);
+        let worst = applicable.max().unwrap_or(Outcome::NotApplicable);
+        writeln!(text, "{} {name:<10} {}", mark(worst), counts(outcomes()))?;
+        let quiet = [Outcome::InSync, Outcome::NotApplicable];
+        let told = |entry: &&&Entry| detail.all || !quiet.contains(&entry.outcome);
         for entry in entries.iter().filter(told) {
             subject(text, entry)?;
         }

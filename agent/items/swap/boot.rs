@@ -189,17 +189,15 @@ fn masked(host: &Host, unit: &str) -> Result<bool> {
 }
 
 fn swap_units(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
-    for (unit, link) in units::wanted(host, ".swap")? {
+    for (unit, link) in units::wanted(host, |unit| unit.ends_with(".swap"))? {
         sources.push(unit_source(host, unit, link)?);
     }
     Ok(())
 }
 
 fn services(host: &Host, sources: &mut Vec<Source>) -> Result<()> {
-    for (unit, link) in units::wanted(host, ".service")? {
-        if SERVICES.contains(&unit.as_str()) {
-            sources.push(unit_source(host, unit, link)?);
-        }
+    for (unit, link) in units::wanted(host, |unit| SERVICES.contains(&unit))? {
+        sources.push(unit_source(host, unit, link)?);
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub fn active(host: &Host) -> Result<Option<Active>> {
     let names = host
         .text(Path::new("/etc/tuned/active_profile"))?
         .unwrap_or_default();
-    if names.trim().is_empty() || units::wanted(host, "tuned.service")?.is_empty() {
+    if names.trim().is_empty() || units::wanted(host, |unit| unit == "tuned.service")?.is_empty() {
         return Ok(None);
     }
     let main = host
