@@ -167,15 +167,14 @@ impl Journal {
         if let Some(store) = &mut self.store {
             return store.append(line(record)?.as_bytes());
         }
-        let mut store = host.store(&new_path())?;
         let begin = Record::Begin {
             version: VERSION,
             nodeprep: env!("CARGO_PKG_VERSION").into(),
             profile: self.profile.clone(),
             time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         };
-        store.append((line(&begin)? + &line(record)?).as_bytes())?;
-        self.store = Some(store);
+        let first = line(&begin)? + &line(record)?;
+        self.store = Some(host.store(&new_path(), first.as_bytes())?);
         Ok(())
     }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use nix::unistd::UnlinkatFlags;
 
 use super::Host;
-use super::write::advice;
+use super::write::{advice, sync};
 use crate::error::{Error, Result, trouble};
 
 /// An append-only file.
@@ -19,36 +20,55 @@ pub struct Store {
     file: File,
 }
 
+/// The directory that is ours, and what is in it.
+const OURS: &str = "/var/lib/nodeprep";
+
 impl Host {
-    /// Makes a new append-only file (mode 0600) with the directories above it (mode 0700 for those
-    /// that are missing).
+    /// Makes a new append-only file (mode 0600) that begins with `first`, with the directories above
+    /// it that are missing; ours have mode 0700. Where it can't be begun none is left.
     ///
     /// # Errors
-    /// Where it exists already or cannot be made.
-    pub fn store(&self, path: &Path) -> Result<Store> {
+    /// Where it exists already, or the disk is full, read-only or fails.
+    pub fn store(&self, path: &Path, first: &[u8]) -> Result<Store> {
         let dirs: Vec<&Path> = path.ancestors().skip(1).collect();
         for dir in dirs.into_iter().rev().filter(|dir| dir.parent().is_some()) {
-            let (parent, name) = self.beside(dir).map_err(|e| explain(dir, &e.into()))?;
-            match nix::sys::stat::mkdirat(parent, &*name, Mode::from_bits_truncate(0o700)) {
-                Ok(()) | Err(Errno::EEXIST) => {}
-                Err(error) => return Err(explain(dir, &error.into())),
-            }
+            self.make_directory_for_us(dir)
+                .map_err(|error| explain(dir, &error))?;
         }
-        let (dir, name) = self.beside(path).map_err(|e| explain(path, &e.into()))?;
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_APPEND | OFlag::O_CLOEXEC;
-        let fd = nix::fcntl::openat(&dir, &*name, flags, Mode::from_bits_truncate(0o600))
-            .map_err(|e| explain(path, &e.into()))?;
-        let reopened =
-            nix::fcntl::openat(&dir, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        reopened
-            .map_err(std::io::Error::from)
-            .and_then(|dir| File::from(dir).sync_all())
-            .map_err(|e| explain(path, &e))?;
-        Ok(Store {
-            path: path.to_owned(),
-            file: File::from(fd),
-        })
+        let begin = || -> std::io::Result<Store> {
+            let (dir, name) = self.beside(path)?;
+            let flags = OFlag::O_WRONLY
+                | OFlag::O_CREAT
+                | OFlag::O_EXCL
+                | OFlag::O_APPEND
+                | OFlag::O_CLOEXEC;
+            let fd = nix::fcntl::openat(&dir, &*name, flags, Mode::from_bits_truncate(0o600))?;
+            let mut file = File::from(fd);
+            if let Err(error) = file
+                .write_all(first)
+                .and_then(|()| file.sync_all())
+                .and_then(|()| sync(&dir))
+            {
+                // The failure that is reported is the one that came first.
+                let _ = nix::unistd::unlinkat(&dir, &*name, UnlinkatFlags::NoRemoveDir);
+                return Err(error);
+            }
+            Ok(Store {
+                path: path.to_owned(),
+                file,
+            })
+        };
+        begin().map_err(|error| explain(path, &error))
+    }
+
+    fn make_directory_for_us(&self, dir: &Path) -> std::io::Result<()> {
+        let mode = if dir.starts_with(OURS) { 0o700 } else { 0o755 };
+        let (parent, name) = self.beside(dir)?;
+        match nix::sys::stat::mkdirat(&parent, &*name, Mode::from_bits_truncate(mode)) {
+            Ok(()) => sync(&parent),
+            Err(Errno::EEXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -60,7 +60,7 @@ impl Host {
     pub(super) fn remove(&self, path: &Path) -> Result<()> {
         let (dir, name) = self.writable_parent(path)?;
         match nix::unistd::unlinkat(&dir, &*name, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) => sync(dir).map_err(|error| explain(path, &error)),
+            Ok(()) => sync(&dir).map_err(|error| explain(path, &error)),
             Err(Errno::ENOENT) => Ok(()),
             Err(error) => Err(explain(path, &error.into())),
         }
@@ -78,7 +78,7 @@ impl Host {
         let made = self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
         made.and_then(|fd| nix::sys::stat::fchmod(fd, mode))
             .map_err(|error| explain(path, &error.into()))?;
-        sync(dir).map_err(|error| explain(path, &error))
+        sync(&dir).map_err(|error| explain(path, &error))
     }
 
     /// Cleans up after a failure, makes a success durable.
@@ -93,7 +93,7 @@ impl Host {
             // Best we can do: the failure that is reported is the one that came first.
             let _ = nix::unistd::unlinkat(&dir, temporary, UnlinkatFlags::NoRemoveDir);
         }
-        made.and_then(|()| sync(dir))
+        made.and_then(|()| sync(&dir))
             .map_err(|error| explain(path, &error))
     }
 
@@ -184,10 +184,10 @@ fn make(
 }
 
 /// Makes a rename in a directory durable.
-fn sync(dir: OwnedFd) -> std::io::Result<()> {
+pub(super) fn sync(dir: &OwnedFd) -> std::io::Result<()> {
     // The descriptor was opened with O_PATH, which fsync(2) refuses: open it again through itself.
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let dir = nix::fcntl::openat(dir.as_fd(), ".", flags, Mode::empty())?;
+    let dir = nix::fcntl::openat(dir, ".", flags, Mode::empty())?;
     File::from(dir).sync_all()
 }
 
