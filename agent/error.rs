@@ -1,4 +1,4 @@
-//! One error type, because the exit code is decided from it in one place (`cli::exit`).
+//! One error type, because the exit code is decided from it in one place (`cli::code`).
 
 use std::fmt;
 

@@ -6,8 +6,8 @@
 //! object. The first is `begin` and names the format's version. Before a step its record `step` is
 //! on the disk with all that is needed to take it back; after it comes `done` with the same number.
 //! What is `due` (a daemon-reload) is written before the first step that makes it so. A file without
-//! `end` belongs to a run that was cut off; a last line whose checksum is wrong was torn by a crash
-//! and its step was not begun.
+//! `end` belongs to a run that was cut off or stopped; a last line whose checksum is wrong was torn
+//! by a crash and its step was not begun.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
