@@ -7,7 +7,7 @@ mod facts;
 mod profile;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use clap::{CommandFactory, Parser};
 
@@ -104,14 +104,13 @@ fn print_json(value: &impl serde::Serialize) -> Result<u8, Error> {
 fn listen(cli: &Cli) {
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => tracing::Level::ERROR,
-        (_, 0) => tracing::Level::WARN,
-        (_, 1) => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
+        (false, false) => tracing::Level::WARN,
+        (false, true) => tracing::Level::INFO,
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();

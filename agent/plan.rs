@@ -1,6 +1,7 @@
 //! Findings and steps of every item on one host at one moment. `check` prints it, `apply` performs
 //! it, and making it again afterwards is the verification.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -96,6 +97,13 @@ impl Plan {
     #[must_use]
     pub fn has_steps(&self) -> bool {
         self.items.iter().any(|item| !item.steps.is_empty())
+    }
+
+    /// What would be due once after the steps.
+    #[must_use]
+    pub fn due(&self) -> Vec<Due> {
+        let due: BTreeSet<&Due> = self.items.iter().flat_map(|item| &item.due).collect();
+        due.into_iter().cloned().collect()
     }
 
     /// Every step in order, with the item it belongs to.

@@ -7,40 +7,55 @@ use crate::host::{Host, Signals};
 use crate::items::{Item, Stage};
 use crate::journal::Journal;
 use crate::plan::{ItemPlan, Plan, PlannedStep};
-use crate::report::Entry;
-use crate::step::Due;
+use crate::report::{Entry, ReportedStep};
+use crate::step::{Due, Step};
 
-/// What one apply did.
+/// What a run found and did, or would do.
 #[derive(Debug, Default)]
-pub struct Applied {
+pub struct Account {
     /// The judged subjects.
     pub entries: Vec<Entry>,
-    /// The steps that were done or tried, in order, with their items.
-    pub steps: Vec<(&'static str, PlannedStep)>,
+    /// The steps that were done or tried, or would be, in order.
+    pub steps: Vec<ReportedStep>,
+    /// What was done once after the steps, or would be.
+    pub due: Vec<Due>,
     /// Trouble that belongs to no subject: a daemon-reload that failed, a signal, a full disk.
     pub trouble: Vec<String>,
 }
 
-/// Looks at the host and judges it as it is.
+/// Looks at the host, judges it as it is, and says what apply would do.
 #[must_use]
-pub fn check(host: &mut Host, items: &[Item]) -> (Vec<Entry>, Plan) {
+pub fn check(host: &mut Host, items: &[Item]) -> Account {
     let plan = Plan::make(host, items, None);
-    (Entry::found(&plan), plan)
+    // A file's difference is against what is there, not against what is planned.
+    host.refresh();
+    let before = |step: &Step| step.file().and_then(|path| host.bytes(path).ok()?);
+    let report = |(item, planned): (&'static str, &PlannedStep)| {
+        let before = before(&planned.step).unwrap_or_default();
+        ReportedStep::new(item, planned, before.to_vec())
+    };
+    Account {
+        entries: Entry::found(&plan),
+        steps: plan.steps().map(report).collect(),
+        due: plan.due(),
+        trouble: Vec::new(),
+    }
 }
 
 /// Brings the host to what `items` want: each stage planned on the host as the one before left it,
 /// everything planned again at the end. Where the journal cannot be written the run stops there.
-pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) -> Applied {
+pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) -> Account {
     let mut run = Run {
         journal: Journal::new(profile),
         signals,
-        applied: Applied::default(),
+        account: Account::default(),
         failed: BTreeMap::new(),
         stopped: false,
     };
     let mut before = Plan::default();
+    host.refresh();
     for stage in Stage::ALL {
-        if !run.applied.steps.is_empty() {
+        if !run.account.steps.is_empty() {
             host.refresh();
         }
         let plan = Plan::make(host, items, Some(stage));
@@ -55,16 +70,16 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
         let record = run.journal.end(host);
         run.written(record);
     }
-    let mut applied = run.applied;
+    let mut account = run.account;
     // Where nothing was done, nothing can have changed: the first look is the last.
-    let after = if applied.steps.is_empty() {
+    let after = if account.steps.is_empty() {
         before.clone()
     } else {
         host.refresh();
         Plan::make(host, items, None)
     };
-    applied.entries = Entry::judged(&before, &after, &run.failed);
-    applied
+    account.entries = Entry::judged(&before, &after, &run.failed);
+    account
 }
 
 /// Failures of steps by item and subject.
@@ -73,7 +88,7 @@ pub type Failures = BTreeMap<(&'static str, String), String>;
 struct Run<'a> {
     journal: Journal,
     signals: &'a Signals,
-    applied: Applied,
+    account: Account,
     failed: Failures,
     stopped: bool,
 }
@@ -114,9 +129,11 @@ impl Run<'_> {
     }
 
     fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> bool {
+        let mut before = Vec::new();
         let done = match host.prior(&planned.step) {
             Err(error) => Err(error),
             Ok(prior) => {
+                before.extend_from_slice(prior.content());
                 let record = self.journal.step(host, item, &planned.step, prior);
                 let Some(number) = self.written(record) else {
                     return false;
@@ -128,7 +145,9 @@ impl Run<'_> {
                 done
             }
         };
-        self.applied.steps.push((item, planned.clone()));
+        self.account
+            .steps
+            .push(ReportedStep::new(item, planned, before));
         if let Err(error) = &done {
             tracing::warn!("{}: {error}", planned.step);
             for subject in &planned.serves {
@@ -143,12 +162,13 @@ impl Run<'_> {
     /// A second signal leaves what is due to the next run.
     fn settle(&mut self, host: &Host, due: &Due) {
         if self.stopped && self.signals.came() {
-            self.stop(format!("{due} is left to the next run"));
+            self.stop(format!("{due} was not done: do it by hand"));
             return;
         }
         let done = host.settle(due);
-        if let Err(error) = &done {
-            self.applied.trouble.push(format!("{due}: {error}"));
+        match &done {
+            Ok(()) => self.account.due.push(due.clone()),
+            Err(error) => self.account.trouble.push(format!("{due}: {error}")),
         }
         let error = done.err().map(|error| error.to_string());
         let record = self.journal.settled(host, due, error);
@@ -163,8 +183,8 @@ impl Run<'_> {
     fn stop(&mut self, reason: String) {
         self.stopped = true;
         // The journal gives its reason each time it is asked.
-        if !self.applied.trouble.contains(&reason) {
-            self.applied.trouble.push(reason);
+        if !self.account.trouble.contains(&reason) {
+            self.account.trouble.push(reason);
         }
     }
 }

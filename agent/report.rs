@@ -2,12 +2,14 @@
 
 pub mod human;
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 
 use crate::finding::{Finding, State};
 use crate::host::Facts;
 use crate::plan::{Plan, PlannedStep};
-use crate::reconcile::Failures;
+use crate::reconcile::{Account, Failures};
 
 /// Version of the json view; a change that could break a reader raises it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -171,12 +173,41 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// What would be done, or was.
     pub steps: Vec<ReportedStep>,
+    /// What would be due once after the steps, or was: in words.
+    pub due: Vec<String>,
     /// Trouble that belongs to no subject.
     pub trouble: Vec<String>,
     /// Numbers of entries by outcome.
     pub summary: Summary,
     /// What the process exits with.
     pub exit_code: u8,
+}
+
+impl Report {
+    /// The report of a run that ends now.
+    #[must_use]
+    pub fn new(
+        command: &'static str,
+        profile: &str,
+        host: Facts,
+        account: Account,
+        accept_reboot: bool,
+    ) -> Self {
+        let summary = summary(&account.entries);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            command,
+            profile: profile.to_owned(),
+            host,
+            time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            exit_code: exit_code(&summary, &account.trouble, accept_reboot),
+            entries: account.entries,
+            steps: account.steps,
+            due: account.due.iter().map(ToString::to_string).collect(),
+            trouble: account.trouble,
+            summary,
+        }
+    }
 }
 
 /// A step with its item.
@@ -189,16 +220,20 @@ pub struct ReportedStep {
     /// The step.
     #[serde(flatten)]
     pub planned: PlannedStep,
+    /// The content of its file before, for the difference.
+    #[serde(skip)]
+    pub before: Vec<u8>,
 }
 
 impl ReportedStep {
     /// A step of an item.
     #[must_use]
-    pub fn new(item: &'static str, planned: &PlannedStep) -> Self {
+    pub fn new(item: &'static str, planned: &PlannedStep, before: Vec<u8>) -> Self {
         Self {
             item,
             text: planned.step.to_string(),
             planned: planned.clone(),
+            before,
         }
     }
 }
@@ -207,8 +242,7 @@ impl ReportedStep {
 pub type Summary = std::collections::BTreeMap<Outcome, usize>;
 
 /// Counts the entries.
-#[must_use]
-pub fn summary(entries: &[Entry]) -> Summary {
+fn summary(entries: &[Entry]) -> Summary {
     let mut summary = Summary::new();
     for entry in entries {
         *summary.entry(entry.outcome).or_default() += 1;
@@ -217,8 +251,7 @@ pub fn summary(entries: &[Entry]) -> Summary {
 }
 
 /// The exit code: 1 trouble, 2 differs, 3 after a reboot, 0 matches; the first that holds.
-#[must_use]
-pub fn exit_code(summary: &Summary, trouble: &[String], accept_reboot: bool) -> u8 {
+fn exit_code(summary: &Summary, trouble: &[String], accept_reboot: bool) -> u8 {
     let any = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| summary.contains_key(outcome));
     if !trouble.is_empty() || any(&[Outcome::Failed, Outcome::Unknown]) {
         1

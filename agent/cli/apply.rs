@@ -1,7 +1,6 @@
 //! `apply`, `check` and `plan`: one run of the path from profile to report.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::args::{Apply, Cli, Output, Plan, Target};
 use crate::error::{Error, Result};
@@ -9,8 +8,8 @@ use crate::host::{Host, Signals};
 use crate::items::Item;
 use crate::profile::Profile;
 use crate::reconcile;
+use crate::report::Report;
 use crate::report::human::{self, Detail};
-use crate::report::{self, Entry, Report, ReportedStep, SCHEMA_VERSION};
 
 /// `apply`
 pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
@@ -25,57 +24,39 @@ pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     // A signal while it waits ends it at once, as nothing has begun.
     let _lock = host.lock(args.wait)?;
     let signals = Signals::watch()?;
-    let applied = reconcile::apply(&mut host, &profile.items, &profile.name, &signals);
-    let steps = applied
-        .steps
-        .iter()
-        .map(|(item, step)| ReportedStep::new(item, step))
-        .collect();
-    let detail = detail(cli, args.plan.diff);
-    show(
-        cli,
-        target,
-        detail,
+    let account = reconcile::apply(&mut host, &profile.items, &profile.name, &signals);
+    let report = Report::new(
         "apply",
-        &profile,
-        &host,
-        applied.entries,
-        steps,
-        applied.trouble,
-    )
+        &profile.name,
+        host.facts()?,
+        account,
+        target.accept_reboot,
+    );
+    show(cli, args.plan.diff, &report)
 }
 
 /// `check`
 pub(super) fn check(cli: &Cli, target: &Target) -> Result<u8> {
-    look(cli, target, detail(cli, false), "check")
+    look(cli, target, false, "check")
 }
 
 /// `plan`
 pub(super) fn plan(cli: &Cli, args: &Plan) -> Result<u8> {
-    look(cli, &args.target, detail(cli, args.diff), "plan")
+    look(cli, &args.target, args.diff, "plan")
 }
 
-fn look(cli: &Cli, target: &Target, detail: Detail, command: &'static str) -> Result<u8> {
+fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result<u8> {
     let mut host = host(target.root.as_deref())?;
     let profile = load(&host, target)?;
-    let (entries, plan) = reconcile::check(&mut host, &profile.items);
-    let steps = plan
-        .steps()
-        .map(|(item, step)| ReportedStep::new(item, step))
-        .collect();
-    // The diff of a file is against what is there, not against what is planned.
-    host.refresh();
-    show(
-        cli,
-        target,
-        detail,
+    let account = reconcile::check(&mut host, &profile.items);
+    let report = Report::new(
         command,
-        &profile,
-        &host,
-        entries,
-        steps,
-        Vec::new(),
-    )
+        &profile.name,
+        host.facts()?,
+        account,
+        target.accept_reboot,
+    );
+    show(cli, diff, &report)
 }
 
 /// This machine, or a tree.
@@ -105,47 +86,15 @@ fn load(host: &Host, target: &Target) -> Result<Profile> {
     Ok(profile)
 }
 
-fn detail(cli: &Cli, diff: bool) -> Detail {
-    Detail {
-        all: cli.verbose > 0,
+fn show(cli: &Cli, diff: bool, report: &Report) -> Result<u8> {
+    let detail = Detail {
+        all: cli.verbose,
         diff,
         quiet: cli.quiet,
-    }
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one report, put together here only"
-)]
-fn show(
-    cli: &Cli,
-    target: &Target,
-    detail: Detail,
-    command: &'static str,
-    profile: &Profile,
-    host: &Host,
-    entries: Vec<Entry>,
-    steps: Vec<ReportedStep>,
-    trouble: Vec<String>,
-) -> Result<u8> {
-    let summary = report::summary(&entries);
-    let report = Report {
-        schema_version: SCHEMA_VERSION,
-        command,
-        profile: profile.name.clone(),
-        host: host.facts()?,
-        time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        exit_code: report::exit_code(&summary, &trouble, target.accept_reboot),
-        entries,
-        steps,
-        trouble,
-        summary,
     };
     match cli.output {
-        Output::Json => super::print_json(&report)?,
-        Output::Human => super::print(&human::render(&report, detail, |step| {
-            human::before(host, step)
-        }))?,
+        Output::Json => super::print_json(report)?,
+        Output::Human => super::print(&human::render(report, detail))?,
     };
     Ok(report.exit_code)
 }

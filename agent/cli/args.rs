@@ -22,9 +22,9 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Say more: subjects in sync and each step; twice: what is read.
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
-    pub verbose: u8,
+    /// Say more: also what is in sync or not applicable, and each step.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
     /// Say only the summary line, and errors.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -31,7 +31,9 @@ fn read(source: &Source) -> Result<Profile> {
 fn list(cli: &Cli) -> Result<u8> {
     let profiles = builtin::list().map_err(|error| Error::Profile(error.render(true)))?;
     if cli.output == Output::Json {
-        return super::print_json(&profiles);
+        let named =
+            |(name, description)| serde_json::json!({"name": name, "description": description});
+        return super::print_json(&profiles.into_iter().map(named).collect::<Vec<_>>());
     }
     let text: String = profiles
         .iter()

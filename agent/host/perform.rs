@@ -58,6 +58,17 @@ pub enum Prior {
     Swap(Area),
 }
 
+impl Prior {
+    /// The bytes of a file that was there, else none.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        match self {
+            Self::File { content, .. } => content,
+            _ => &[],
+        }
+    }
+}
+
 impl Host {
     /// What `step` is about to change.
     ///

@@ -62,9 +62,12 @@ impl Kind for Swap {
                    and fstab=no on the kernel command line.",
         changes: "swapoff of each area, if what it holds fits into free memory; `#` before the fstab \
                   row, every other byte kept; units, services and generators masked by links to \
-                  /dev/null; then systemd reads its units again.",
+                  /dev/null (a unit you wrote in /etc keeps its file and loses the link that wants \
+                  it); a packaged zram-generator.conf hidden by an empty one; then systemd reads its \
+                  units again.",
         undo: "remove the `#`, remove the links in /etc/systemd/system and \
-               /etc/systemd/system-generators, `systemctl daemon-reload`, `swapon -a`.",
+               /etc/systemd/system-generators and /etc/systemd/zram-generator.conf, `systemctl enable` \
+               your own units, `systemctl daemon-reload`, `swapon -a`.",
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {

@@ -29,7 +29,12 @@ impl Profile {
         let mut read = |path: &Path| read(path, name.is_none());
         let facts = || {
             let facts = host.facts().map_err(|error| error.to_string())?;
-            serde_json::to_value(facts).map_err(|error| error.to_string())
+            let mut facts = serde_json::to_value(facts).map_err(|error| error.to_string())?;
+            // What is not known here is not defined, rather than an empty string.
+            if let Some(facts) = facts.as_object_mut() {
+                facts.retain(|_, fact| !fact.is_null());
+            }
+            Ok(facts)
         };
         let resolved =
             super::load(name.unwrap_or(&default), sets, &mut read, &facts).map_err(bad)?;
@@ -73,10 +78,9 @@ fn read(path: &Path, unattended: bool) -> std::result::Result<Vec<u8>, String> {
 }
 
 fn bad(error: ProfileError) -> Error {
-    let rendered = error.render(true);
-    if error.is_usage() {
-        Error::Usage(rendered)
-    } else {
-        Error::Profile(rendered)
+    match (error.is_usage(), &error.hint) {
+        (false, _) => Error::Profile(error.render(true)),
+        (true, None) => Error::Usage(error.message),
+        (true, Some(hint)) => Error::Usage(format!("{}: {hint}", error.message)),
     }
 }

@@ -4,9 +4,8 @@ use std::fmt::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Entry, Outcome, Report};
+use super::{Entry, Outcome, Report, ReportedStep};
 use crate::finding::State;
-use crate::host::Host;
 use crate::step::Step;
 
 /// How much is said.
@@ -21,31 +20,18 @@ pub struct Detail {
 }
 
 /// The report as text; colours are for the printer to strip.
-/// `before` gives the content of a file that a step writes.
 #[must_use]
-pub fn render(report: &Report, detail: Detail, before: impl Fn(&Step) -> Vec<u8>) -> String {
+pub fn render(report: &Report, detail: Detail) -> String {
     let mut text = String::new();
     // A String takes everything: writing to it does not fail.
-    let _ = write(&mut text, report, detail, before);
+    let _ = write(&mut text, report, detail);
     text
 }
 
-/// The content that a step's file has on this host, for the difference.
-#[must_use]
-pub fn before(host: &Host, step: &Step) -> Vec<u8> {
-    let bytes = step.file().and_then(|path| host.bytes(path).ok().flatten());
-    bytes.map(|bytes| bytes.to_vec()).unwrap_or_default()
-}
-
-fn write(
-    text: &mut String,
-    report: &Report,
-    detail: Detail,
-    before: impl Fn(&Step) -> Vec<u8>,
-) -> fmt::Result {
+fn write(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     if !detail.quiet {
         items(text, report, detail)?;
-        steps(text, report, detail, before)?;
+        steps(text, report, detail)?;
     }
     for trouble in &report.trouble {
         writeln!(text, "{} {trouble}", mark(Outcome::Failed))?;
@@ -137,44 +123,41 @@ fn aspect(text: &mut String, name: &str, state: &State) -> fmt::Result {
     }
 }
 
-fn steps(
-    text: &mut String,
-    report: &Report,
-    detail: Detail,
-    before: impl Fn(&Step) -> Vec<u8>,
-) -> fmt::Result {
-    // What apply did stands above as what was fixed.
-    if report.steps.is_empty()
-        || (report.command == "apply" && !detail.all && !detail.diff)
-        || report.command == "check"
-    {
+fn steps(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
+    let title = match report.command {
+        "plan" => "would do:",
+        // What apply did stands above as what was fixed.
+        "apply" if detail.all || detail.diff => "done:",
+        _ => return Ok(()),
+    };
+    if report.steps.is_empty() {
         return Ok(());
     }
-    writeln!(
-        text,
-        "{}",
-        if report.command == "apply" {
-            "done:"
-        } else {
-            "would do:"
-        }
-    )?;
+    writeln!(text, "{title}")?;
     for (index, step) in report.steps.iter().enumerate() {
         writeln!(text, "{:>4}. {}  ({})", index + 1, step.text, step.item)?;
-        if detail.diff
-            && let Step::WriteFile { path, content, .. } = &step.planned.step
-        {
-            let before = before(&step.planned.step);
-            let (before, after) = (
-                String::from_utf8_lossy(&before),
-                String::from_utf8_lossy(content),
-            );
-            let name = path.display().to_string();
-            let diff = similar::TextDiff::from_lines(&*before, &*after);
-            write!(text, "{}", diff.unified_diff().header(&name, &name))?;
+        if detail.diff {
+            difference(text, step)?;
         }
     }
+    for due in &report.due {
+        writeln!(text, "   then {due}")?;
+    }
     Ok(())
+}
+
+/// How the step's file changes, if it writes one.
+fn difference(text: &mut String, step: &ReportedStep) -> fmt::Result {
+    let Step::WriteFile { path, content, .. } = &step.planned.step else {
+        return Ok(());
+    };
+    let (before, after) = (
+        String::from_utf8_lossy(&step.before),
+        String::from_utf8_lossy(content),
+    );
+    let name = path.display().to_string();
+    let diff = similar::TextDiff::from_lines(&*before, &*after);
+    write!(text, "{}", diff.unified_diff().header(&name, &name))
 }
 
 fn summary(text: &mut String, report: &Report) -> fmt::Result {

@@ -11,6 +11,7 @@ trials!(
     anyone: [
         fstab_keeps_every_other_byte, fstab_of_every_shape, fstab_is_a_link, twice, check_leaves_no_trace,
         check_as_nobody, no_such_module, strange_crictl, a_failing_item_stops_no_other, locked, links_out_of_the_tree,
+        facts_that_are_not_known, a_diff_is_against_what_was,
     ],
     root: []
 );
@@ -195,4 +196,21 @@ fn links_out_of_the_tree() {
     let seen = photograph(&outside.root());
     nodeprep(image.arguments("apply")).exits(0);
     assert!(seen == photograph(&outside.root()));
+}
+
+/// An image has no address; an empty one must not be written into it.
+fn facts_that_are_not_known() {
+    let image = Image::new(
+        "schema = \"v1alpha1\"\n[crictl]\nruntime-endpoint = \"unix:///run/{{ facts.node_ip }}\"\n",
+    );
+    image.run("apply").exits(65).says(&["node_ip", "3:20"]);
+}
+
+fn a_diff_is_against_what_was() {
+    let image = Image::new(SWAP);
+    image.add("etc/fstab", "/swapfile none swap sw 0 0\n");
+    let mut arguments = image.arguments("apply");
+    arguments.push("--diff".into());
+    let says = ["-/swapfile none swap", "+#/swapfile none swap"];
+    nodeprep(arguments).exits(0).says(&says);
 }

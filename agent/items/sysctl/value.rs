@@ -101,7 +101,7 @@ impl TryFrom<String> for Key {
             !path.contains(['=', '*', '?', '[', '#', ';']) && !path.contains(char::is_whitespace);
         if !within || !plain || path.contains(char::is_control) || !path.contains('/') {
             return Err(format!(
-                "\"{name}\" is no sysctl key: expected a name like net.ipv4.ip_forward, within /proc/sys"
+                "\"{name}\" is no sysctl key: expected one within /proc/sys, with its dots in quotes: \"net.ipv4.ip_forward\""
             ));
         }
         Ok(Self(path))

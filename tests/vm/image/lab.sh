@@ -5,6 +5,8 @@
 #                   put LENGTH MODE PATH\n<bytes>   answer: the same, of the install
 set -u
 cd /run/nodeprep-lab || exit
+# udev may still be loading the port's driver when the boot is over.
+until [ -e /dev/virtio-ports/nodeprep.lab ]; do sleep 0.2; done
 exec 3<>/dev/virtio-ports/nodeprep.lab
 
 answer() {
