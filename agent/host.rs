@@ -13,6 +13,7 @@ mod signals;
 mod socket;
 mod store;
 mod syscall;
+mod time;
 mod write;
 
 use std::cell::{OnceCell, RefCell};

@@ -1,5 +1,6 @@
 //! The registry of item kinds. Its order is the apply order: swap first, because everything later
-//! may need memory; modules before sysctls, because a module brings the keys; crictl last, because
+//! may need memory; modules before sysctls, because a module brings the keys; journald, which needs none of
+//! them; crictl last, because
 //! it asks for what the others made.
 
 use serde::Serialize;
@@ -131,5 +132,6 @@ registry! {
     swap::Swap,
     modules::Modules,
     sysctl::Sysctl,
+    journald::Journald,
     crictl::Crictl,
 }

@@ -33,11 +33,18 @@ pub struct ItemPlan {
     pub findings: Vec<Finding>,
     /// In the order they are performed.
     pub steps: Vec<PlannedStep>,
-    /// What is due once after the stage's steps, if any of this item's steps was performed.
+    /// What is due once after the stage's steps, if any of this item's steps was performed or the
+    /// item has none: then a daemon runs with what its files no longer say.
     pub due: Vec<Due>,
 }
 
 impl ItemPlan {
+    /// Whether anything would be done.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !(self.steps.is_empty() && self.due.is_empty())
+    }
+
     /// Adds a step that changes the running system.
     pub fn live<S: Into<String>>(&mut self, step: Step, serves: impl IntoIterator<Item = S>) {
         self.add(step, Aspect::Live, serves);
@@ -95,8 +102,8 @@ impl Plan {
 
     /// Whether anything would be done.
     #[must_use]
-    pub fn has_steps(&self) -> bool {
-        self.items.iter().any(|item| !item.steps.is_empty())
+    pub fn has_work(&self) -> bool {
+        self.items.iter().any(ItemPlan::has_work)
     }
 
     /// What would be due once after the steps.

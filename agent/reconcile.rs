@@ -17,10 +17,17 @@ pub struct Account {
     pub entries: Vec<Entry>,
     /// The steps that were done or tried, or would be, in order.
     pub steps: Vec<ReportedStep>,
-    /// What was done once after the steps, or would be.
+    /// What was done or tried once after the steps, or would be, in order.
     pub due: Vec<Due>,
     /// Trouble that belongs to no subject: a daemon-reload that failed, a signal, a full disk.
     pub trouble: Vec<String>,
+}
+
+impl Account {
+    /// Whether the host may be another than before.
+    fn did_any(&self) -> bool {
+        !(self.steps.is_empty() && self.due.is_empty())
+    }
 }
 
 /// Looks at the host, judges it as it is, and says what apply would do.
@@ -55,11 +62,11 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
     let mut before = Plan::default();
     host.refresh();
     for stage in Stage::ALL {
-        if !run.account.steps.is_empty() {
+        if run.account.did_any() {
             host.refresh();
         }
         let plan = Plan::make(host, items, Some(stage));
-        if !run.stopped && plan.has_steps() {
+        if !run.stopped && plan.has_work() {
             // What was laid over for planning must not be taken for what is there.
             host.refresh();
             run.stage(host, &plan);
@@ -72,11 +79,11 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
     }
     let mut account = run.account;
     // Where nothing was done, nothing can have changed: the first look is the last.
-    let after = if account.steps.is_empty() {
-        before.clone()
-    } else {
+    let after = if account.did_any() {
         host.refresh();
         Plan::make(host, items, None)
+    } else {
+        before.clone()
     };
     account.entries = Entry::judged(&before, &after, &run.failed);
     account
@@ -96,7 +103,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn stage(&mut self, host: &Host, plan: &Plan) {
         let mut due = BTreeSet::new();
-        for item in plan.items.iter().filter(|item| !item.steps.is_empty()) {
+        for item in plan.items.iter().filter(|item| item.has_work()) {
             if self.item(host, item, &due) {
                 due.extend(item.due.iter().cloned());
             }
@@ -107,7 +114,8 @@ impl Run<'_> {
         due.iter().for_each(|due| self.settle(host, due));
     }
 
-    /// Does an item's steps; a failing one does not stop the others. Tells whether any was done.
+    /// Does an item's steps; a failing one does not stop the others. Tells whether any was done,
+    /// or none was to be.
     fn item(&mut self, host: &Host, item: &ItemPlan, noted: &BTreeSet<Due>) -> bool {
         for due in item.due.iter().filter(|due| !noted.contains(due)) {
             let record = self.journal.due(host, due);
@@ -115,7 +123,7 @@ impl Run<'_> {
                 return false;
             }
         }
-        let mut any = false;
+        let mut any = item.steps.is_empty();
         for planned in &item.steps {
             any |= self.step(host, item.item, planned);
             if !self.stopped && self.signals.came() {
@@ -166,9 +174,9 @@ impl Run<'_> {
             return;
         }
         let done = host.settle(due);
-        match &done {
-            Ok(()) => self.account.due.push(due.clone()),
-            Err(error) => self.account.trouble.push(format!("{due}: {error}")),
+        self.account.due.push(due.clone());
+        if let Err(error) = &done {
+            self.account.trouble.push(format!("{due}: {error}"));
         }
         let error = done.err().map(|error| error.to_string());
         let record = self.journal.settled(host, due, error);

@@ -67,12 +67,22 @@ pub enum Step {
     },
 }
 
-/// What is due once after a stage's steps, however many steps ask for it.
+/// What is due once after a stage's steps, however many steps ask for it; in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "due", rename_all = "snake_case")]
 pub enum Due {
     /// systemd reads its unit files and runs its generators again.
     DaemonReload,
+    /// systemd-tmpfiles gives a directory that was made the modes, owners and ACLs it has for it.
+    Tmpfiles {
+        /// The directory.
+        prefix: PathBuf,
+    },
+    /// A unit is restarted, and waited for as its unit file says when it is ready.
+    Restart {
+        /// The unit's name.
+        unit: String,
+    },
 }
 
 /// Which truth of the host a step changes.
@@ -154,6 +164,8 @@ impl fmt::Display for Due {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DaemonReload => f.write_str("systemd daemon-reload"),
+            Self::Tmpfiles { prefix } => write!(f, "systemd-tmpfiles for {}", prefix.display()),
+            Self::Restart { unit } => write!(f, "restart {unit}"),
         }
     }
 }

@@ -6,6 +6,7 @@ pub fn header(file: &str) -> String {
     match file {
         "sysctl.conf" => include_str!("../templates/sysctl.conf.hbs"),
         "modules-load.conf" => include_str!("../templates/modules-load.conf.hbs"),
+        "journald.conf" => include_str!("../templates/journald.conf.hbs"),
         "crictl.yaml" => include_str!("../templates/crictl.yaml.hbs"),
         _ => include_str!("../templates/zram-generator.conf.hbs"),
     }

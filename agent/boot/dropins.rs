@@ -49,6 +49,11 @@ pub fn read(host: &Host, directory: &str) -> Result<Vec<DropIn>> {
     Ok(found.into_values().collect())
 }
 
+/// The directories that [`read`] looks into.
+pub fn directories(directory: &str) -> impl Iterator<Item = PathBuf> {
+    TOPS.iter().map(move |top| Path::new(top).join(directory))
+}
+
 /// The lines of a text with their numbers from 1, comments (`#`, `;`) and blank lines left out,
 /// white space around them removed.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {

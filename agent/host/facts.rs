@@ -1,5 +1,6 @@
 //! What a profile may want to know about the host it prepares.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,9 @@ pub(super) struct Answers {
     pub facts: Facts,
     /// Unix sockets that something listened on.
     pub listening: Vec<PathBuf>,
+    /// When files last changed, in seconds since 1970: a checkout has other times. 0 where not told.
+    #[serde(default)]
+    pub changed: BTreeMap<PathBuf, u64>,
 }
 
 impl Host {

@@ -136,6 +136,12 @@ impl Host {
         tracing::info!("{due}");
         match due {
             Due::DaemonReload => self.running()?.run(&["systemctl", "daemon-reload"]),
+            Due::Tmpfiles { prefix } => {
+                let prefix = format!("--prefix={}", prefix.display());
+                self.running()?.run(&["systemd-tmpfiles", "--create", &prefix])
+            }
+            // It ends once the unit is ready (systemctl(1)); for Type=notify that is the unit's word.
+            Due::Restart { unit } => self.running()?.run(&["systemctl", "restart", unit]),
         }
     }
 

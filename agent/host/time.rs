@@ -1,0 +1,128 @@
+//! When something happened: a daemon that is older than the last change of its files runs with
+//! other settings than they say.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::FileStat;
+use nix::time::{ClockId, clock_gettime};
+use procfs::FromRead;
+use procfs::process::Stat;
+
+use super::files::kind_of;
+use super::{Host, Kind, Origin};
+use crate::error::{Result, trouble};
+
+/// Where systemd keeps the cgroups of system services: cgroup v2, v1, and v2 beside v1
+/// (systemd's docs/CGROUP_DELEGATION.md).
+const SLICES: [&str; 3] = [
+    "/sys/fs/cgroup/system.slice",
+    "/sys/fs/cgroup/systemd/system.slice",
+    "/sys/fs/cgroup/unified/system.slice",
+];
+/// Start times in /proc/PID/stat count in ticks of this many to the second (proc(5); USER_HZ in
+/// include/asm-generic/param.h).
+const USER_HZ: u64 = 100;
+
+impl Host {
+    /// When a file or directory last changed, in content, name or mode; for a link the later of the
+    /// link and what it names. None where there is nothing. A file moved into place keeps its old
+    /// mtime, so ctime counts as well.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn changed(&self, path: &Path) -> Result<Option<SystemTime>> {
+        match self.origin {
+            Origin::Image => return Ok(None),
+            Origin::Captured => {
+                let seconds = self.answers()?.changed.get(path).copied().unwrap_or(0);
+                let there = self.kind(path)?.is_some();
+                return Ok(there.then(|| UNIX_EPOCH + Duration::from_secs(seconds)));
+            }
+            Origin::Live => {}
+        }
+        let stat = match self.stat(path) {
+            Ok(stat) => stat,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+            Err(error) => return Err(trouble!("{}: {}", path.display(), error.desc())),
+        };
+        let target = match kind_of(&stat) {
+            // A link that leads nowhere has only its own time.
+            Kind::Link => self
+                .open(path, OFlag::O_PATH)
+                .and_then(nix::sys::stat::fstat)
+                .ok(),
+            _ => None,
+        };
+        let target = target.filter(|target| kind_of(target) != Kind::Other);
+        Ok(Some(target.map_or(last_change(&stat), |target| {
+            last_change(&stat).max(last_change(&target))
+        })))
+    }
+
+    /// When the main process of a service of the system started; none where it does not run.
+    ///
+    /// # Errors
+    /// Where that cannot be told: no cgroups, or a /proc that hides other users' processes.
+    pub fn started(&self, unit: &str) -> Result<Option<SystemTime>> {
+        let Some(process) = self.process_of(unit)? else {
+            return Ok(None);
+        };
+        let path = Path::new("/proc").join(process).join("stat");
+        let Some(stat) = self.bytes(&path)? else {
+            return Err(trouble!("{}: not there, or hidden from us", path.display()));
+        };
+        let stat = Stat::from_read(&*stat).map_err(|e| trouble!("{}: {e}", path.display()))?;
+        let since_boot = Duration::from_millis(stat.starttime * (1000 / USER_HZ));
+        Ok(Some(self.booted()? + since_boot))
+    }
+
+    /// The time; none for a tree.
+    #[must_use]
+    pub fn now(&self) -> Option<SystemTime> {
+        (self.origin == Origin::Live).then(SystemTime::now)
+    }
+
+    /// The first process of the service's cgroup, which for a daemon that does not fork is its only.
+    fn process_of(&self, unit: &str) -> Result<Option<String>> {
+        let mut slices = false;
+        for slice in SLICES.map(Path::new) {
+            let processes = self.text(&slice.join(unit).join("cgroup.procs"))?;
+            let first = processes.as_deref().and_then(|text| text.lines().next());
+            if let Some(process) = first {
+                return Ok(Some(process.to_owned()));
+            }
+            slices |= self.is_directory(slice)?;
+        }
+        match slices {
+            true => Ok(None),
+            false => Err(trouble!("no system.slice below /sys/fs/cgroup")),
+        }
+    }
+
+    /// When the machine was booted. For the live one by its clocks, because `btime` is cut to
+    /// seconds.
+    fn booted(&self) -> Result<SystemTime> {
+        if self.origin == Origin::Live {
+            let since = clock_gettime(ClockId::CLOCK_BOOTTIME)
+                .map_err(|error| trouble!("CLOCK_BOOTTIME: {}", error.desc()))?;
+            return Ok(SystemTime::now() - Duration::from(since));
+        }
+        let text = self.text(Path::new("/proc/stat"))?.unwrap_or_default();
+        let seconds = text.lines().find_map(|line| line.strip_prefix("btime "));
+        let seconds = seconds.and_then(|text| text.trim().parse().ok());
+        let seconds = seconds.ok_or_else(|| trouble!("/proc/stat has no btime"))?;
+        Ok(UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+}
+
+fn last_change(stat: &FileStat) -> SystemTime {
+    let time = |seconds: i64, nanoseconds: i64| {
+        // Times before 1970 are as good as 1970.
+        let seconds = u64::try_from(seconds).unwrap_or(0);
+        UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0))
+    };
+    time(stat.st_mtime, stat.st_mtime_nsec).max(time(stat.st_ctime, stat.st_ctime_nsec))
+}

@@ -1,0 +1,284 @@
+//! The journal: where it is not kept on disk within bounds, the logs of a crashed node are gone with
+//! it, or they fill the disk that the kubelet then evicts pods from.
+
+mod merge;
+mod text;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+use super::{Explain, Kind};
+use crate::error::Result;
+use crate::finding::{Finding, Origin, State};
+use crate::host::Host;
+use crate::items::sysctl::FileName;
+use crate::plan::ItemPlan;
+use crate::step::{Due, Owner, Step};
+
+use merge::{Assignment, Merge};
+use value::{Meaning, Wanted};
+
+const UNIT: &str = "systemd-journald.service";
+const DIRECTORY: &str = "/etc/systemd/journald.conf.d";
+/// The drop-in that outranks later files of others.
+const LAST: &str = "/etc/systemd/journald.conf.d/zzz-nodeprep.conf";
+/// Where the journal is with Storage=persistent.
+const STORE: &str = "/var/log/journal";
+/// The subject that tells whether journald runs with what its files say.
+const RUNNING: &str = "running journald";
+/// Start times are known to 10 ms, file times to a tick of the kernel, which is no longer.
+const BLUR: Duration = Duration::from_millis(20);
+
+/// `[journald]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journald {
+    /// The file in /etc/systemd/journald.conf.d.
+    #[serde(default = "file")]
+    file: FileName,
+    /// The keys of `[Journal]` and what each should be.
+    #[serde(deserialize_with = "value::keys")]
+    keys: BTreeMap<&'static str, Wanted>,
+}
+
+fn file() -> FileName {
+    FileName::try_from("99-kubernetes.conf".to_owned()).unwrap_or_default()
+}
+
+/// What the host has.
+#[derive(Debug)]
+pub struct Observed {
+    /// The line that decides each wanted key, in the order of the keys.
+    winners: Vec<Option<Assignment>>,
+    /// Our file, then the one that outranks others: path and bytes.
+    files: [(PathBuf, Option<Vec<u8>>); 2],
+    running: Running,
+    store: Option<Store>,
+}
+
+/// How journald stands to its files.
+#[derive(Debug, PartialEq, Eq)]
+enum Running {
+    /// It has read them as they are.
+    Younger,
+    /// This one changed after it had started.
+    Older(PathBuf),
+    Stopped,
+    /// There is none here to ask.
+    NotHere(&'static str),
+    NotKnown(String),
+}
+
+/// The journal on disk, where it is wanted.
+#[derive(Debug)]
+struct Store {
+    directory: bool,
+    /// Whether journald writes to its file there.
+    written: std::result::Result<bool, String>,
+}
+
+impl Kind for Journald {
+    type Observed = Observed;
+    const EXPLAIN: Explain = Explain {
+        why: "Storage=persistent keeps the logs of a node that crashed; SystemMaxUse and \
+              MaxRetentionSec keep them from filling the disk that the kubelet watches; the rate \
+              limit keeps one noisy container from drowning the rest.",
+        looks_at: "boot: the merge journald makes of journald.conf and journald.conf.d in /etc, \
+                   /run, /usr/local/lib and /usr/lib (file names in order, masks), then \
+                   systemd.journald.* on the kernel command line. live: is journald younger than \
+                   the last change of every one of these files and directories; with \
+                   Storage=persistent, does it write to /var/log/journal/MACHINE-ID.",
+        changes: "sets the keys in /etc/systemd/journald.conf.d/FILE, other lines kept; where a \
+                  later file overrides one, also in zzz-nodeprep.conf beside it; makes \
+                  /var/log/journal, with the modes systemd-tmpfiles gives it; restarts journald \
+                  once. Files of others are never edited.",
+        undo: "remove the keys from both files; `systemctl restart systemd-journald`. \
+               /var/log/journal may stay: with Storage=auto its being there keeps logs on disk.",
+    };
+
+    fn observe(&self, host: &Host) -> Result<Observed> {
+        let merge = Merge::read(host)?;
+        let read = |path: PathBuf| -> Result<_> {
+            let bytes = host.bytes(&path)?.map(|bytes| bytes.to_vec());
+            Ok((path, bytes))
+        };
+        let winners = self
+            .keys
+            .keys()
+            .map(|name| merge.winner(name).cloned())
+            .collect();
+        let started = host.started(UNIT);
+        let running = match (&started, host.no_live().or(host.no_boot())) {
+            (_, Some(reason)) => Running::NotHere(reason),
+            (Err(error), None) => Running::NotKnown(error.to_string()),
+            (Ok(None), None) => Running::Stopped,
+            (Ok(Some(started)), None) => age(host, *started, &merge.paths)?,
+        };
+        let store = match self.is_persistent() {
+            true => Some(Store::read(host, started.ok().flatten())?),
+            false => None,
+        };
+        let files = [read(self.file.within(DIRECTORY))?, read(LAST.into())?];
+        Ok(Observed {
+            winners,
+            files,
+            running,
+            store,
+        })
+    }
+
+    fn diff(&self, observed: &Observed) -> ItemPlan {
+        let mut plan = ItemPlan::default();
+        let mut files: [Vec<(&'static str, &str)>; 2] = Default::default();
+        for ((name, wanted), winner) in self.keys.iter().zip(&observed.winners) {
+            let boot = judge(wanted, winner.as_ref());
+            let outranks = |path: &Path| winner.as_ref().is_some_and(|line| line.outranks(path));
+            if boot != State::InSync && !outranks(Path::new(LAST)) {
+                let [own, last] = &mut files;
+                own.push((name, &wanted.text));
+                if outranks(&observed.files[0].0) {
+                    last.push((name, &wanted.text));
+                }
+            }
+            plan.findings
+                .push(Finding::new(*name, observed.running.of_key(&boot), boot));
+        }
+        for (keys, (path, old)) in files.iter().zip(&observed.files) {
+            let content = text::set(old.as_deref(), keys.iter().copied());
+            // Where our own line stands right already, only the one that outranks is missing.
+            if !keys.is_empty() && old.as_deref() != Some(&content) {
+                let (path, owner) = (path.clone(), Owner::Ours);
+                let step = Step::WriteFile {
+                    path,
+                    content,
+                    owner,
+                };
+                plan.boot(step, keys.iter().map(|(name, _)| *name));
+            }
+        }
+        let mut restart = !plan.steps.is_empty() || observed.running.is_stale();
+        plan.findings.push(Finding::new(
+            RUNNING,
+            observed.running.state(),
+            State::InSync,
+        ));
+        if let Some(store) = &observed.store {
+            restart |= store.add_to(&mut plan);
+        }
+        if restart {
+            plan.due.push(Due::Restart { unit: UNIT.into() });
+        }
+        plan
+    }
+}
+
+impl Journald {
+    fn is_persistent(&self) -> bool {
+        let persistent = Meaning::Text("persistent".into());
+        self.keys
+            .get("Storage")
+            .is_some_and(|wanted| wanted.meaning == persistent)
+    }
+}
+
+impl Running {
+    /// Whether a restart makes it run with its files.
+    fn is_stale(&self) -> bool {
+        matches!(self, Self::Older(_) | Self::Stopped)
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Self::Younger => State::InSync,
+            Self::Older(path) => {
+                let from = format!("started before {} changed", path.display());
+                State::differs(from, "started after", Some(Origin::file(path)))
+            }
+            Self::Stopped => State::differs("not running", "running", None),
+            Self::NotHere(reason) => State::not_applicable(*reason),
+            Self::NotKnown(cause) => State::unknown(cause),
+        }
+    }
+
+    /// A journald that has read its files does what they say; of any other only its age is known.
+    fn of_key(&self, boot: &State) -> State {
+        match self {
+            Self::Younger => boot.clone(),
+            _ => State::not_applicable(format!("see \"{RUNNING}\"")),
+        }
+    }
+}
+
+impl Store {
+    fn read(host: &Host, started: Option<SystemTime>) -> Result<Self> {
+        let directory = host.is_directory(Path::new(STORE))?;
+        let written = written(host, started).map_err(|error| error.to_string());
+        Ok(Self { directory, written })
+    }
+
+    /// Adds what is found and done; tells whether journald must open its file.
+    fn add_to(&self, plan: &mut ItemPlan) -> bool {
+        let live = match &self.written {
+            Ok(true) => State::InSync,
+            Ok(false) => State::differs("no journal written there", "system.journal", None),
+            Err(cause) => State::unknown(cause),
+        };
+        let boot = match self.directory {
+            true => State::InSync,
+            false => State::differs("absent", "directory", None),
+        };
+        plan.findings.push(Finding::new(STORE, live, boot));
+        if !self.directory {
+            plan.boot(Step::MakeDirectory { path: STORE.into() }, [STORE]);
+            plan.due.push(Due::Tmpfiles {
+                prefix: STORE.into(),
+            });
+        }
+        self.written == Ok(false) || !self.directory
+    }
+}
+
+fn judge(wanted: &Wanted, winner: Option<&Assignment>) -> State {
+    match winner {
+        Some(line) if line.meaning == wanted.meaning => State::InSync,
+        Some(line) => State::differs(
+            line.value.as_str(),
+            wanted.text.as_str(),
+            Some(line.origin.clone()),
+        ),
+        None => State::differs("not set", wanted.text.as_str(), None),
+    }
+}
+
+/// Whether journald, once started, has read its files as they are now.
+fn age(host: &Host, started: SystemTime, paths: &[PathBuf]) -> Result<Running> {
+    let mut last: Option<(SystemTime, &PathBuf)> = None;
+    for path in paths {
+        last = last.max(host.changed(path)?.map(|changed| (changed, path)));
+    }
+    Ok(match last {
+        // A restart would not make journald younger than that.
+        Some((changed, path)) if host.now().is_some_and(|now| changed > now + BLUR) => {
+            let shown = path.display();
+            Running::NotKnown(format!(
+                "{shown} changed in the future, says its time: touch it"
+            ))
+        }
+        Some((changed, path)) if changed > started + BLUR => Running::Older(path.clone()),
+        _ => Running::Younger,
+    })
+}
+
+/// Whether the journald that started then has written to its file on disk: it does so first of all.
+fn written(host: &Host, started: Option<SystemTime>) -> Result<bool> {
+    let machine = host.text(Path::new("/etc/machine-id"))?.unwrap_or_default();
+    let file = Path::new(STORE).join(machine.trim()).join("system.journal");
+    let changed = host.changed(&file)?;
+    Ok(started
+        .zip(changed)
+        .is_some_and(|(started, changed)| changed + BLUR >= started))
+}
