@@ -138,7 +138,8 @@ impl Host {
             Due::DaemonReload => self.running()?.run(&["systemctl", "daemon-reload"]),
             Due::Tmpfiles { prefix } => {
                 let prefix = format!("--prefix={}", prefix.display());
-                self.running()?.run(&["systemd-tmpfiles", "--create", &prefix])
+                self.running()?
+                    .run(&["systemd-tmpfiles", "--create", &prefix])
             }
             // It ends once the unit is ready (systemctl(1)); for Type=notify that is the unit's word.
             Due::Restart { unit } => self.running()?.run(&["systemctl", "restart", unit]),

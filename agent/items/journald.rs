@@ -78,7 +78,7 @@ enum Running {
 struct Store {
     directory: bool,
     /// Whether journald writes to its file there.
-    written: std::result::Result<bool, String>,
+    live: State,
 }
 
 impl Kind for Journald {
@@ -119,7 +119,7 @@ impl Kind for Journald {
             (Ok(Some(started)), None) => age(host, *started, &merge.paths)?,
         };
         let store = match self.is_persistent() {
-            true => Some(Store::read(host, started.ok().flatten())?),
+            true => Some(Store::read(host, &running, started.ok().flatten())?),
             false => None,
         };
         let files = [read(self.file.within(DIRECTORY))?, read(LAST.into())?];
@@ -167,7 +167,8 @@ impl Kind for Journald {
             State::InSync,
         ));
         if let Some(store) = &observed.store {
-            restart |= store.add_to(&mut plan);
+            // Where Storage stays another, no restart opens a journal there.
+            restart |= store.add_to(&mut plan) && !self.loses_storage(observed);
         }
         if restart {
             plan.due.push(Due::Restart { unit: UNIT.into() });
@@ -182,6 +183,17 @@ impl Journald {
         self.keys
             .get("Storage")
             .is_some_and(|wanted| wanted.meaning == persistent)
+    }
+
+    /// Whether something that our files can't outrank decides Storage, and otherwise.
+    fn loses_storage(&self, observed: &Observed) -> bool {
+        let mut keys = self.keys.iter().zip(&observed.winners);
+        keys.any(|((name, wanted), winner)| {
+            let line = winner
+                .as_ref()
+                .filter(|line| line.outranks(Path::new(LAST)));
+            *name == "Storage" && line.is_some_and(|line| line.meaning != wanted.meaning)
+        })
     }
 }
 
@@ -214,31 +226,32 @@ impl Running {
 }
 
 impl Store {
-    fn read(host: &Host, started: Option<SystemTime>) -> Result<Self> {
+    fn read(host: &Host, running: &Running, started: Option<SystemTime>) -> Result<Self> {
         let directory = host.is_directory(Path::new(STORE))?;
-        let written = written(host, started).map_err(|error| error.to_string());
-        Ok(Self { directory, written })
+        let live = match (running, written(host, started)) {
+            (Running::NotHere(_) | Running::NotKnown(_), _) => running.state(),
+            (_, Ok(true)) => State::InSync,
+            (_, Ok(false)) => State::differs("not written to", "system.journal in it", None),
+            (_, Err(cause)) => State::unknown(cause),
+        };
+        Ok(Self { directory, live })
     }
 
     /// Adds what is found and done; tells whether journald must open its file.
     fn add_to(&self, plan: &mut ItemPlan) -> bool {
-        let live = match &self.written {
-            Ok(true) => State::InSync,
-            Ok(false) => State::differs("no journal written there", "system.journal", None),
-            Err(cause) => State::unknown(cause),
-        };
         let boot = match self.directory {
             true => State::InSync,
             false => State::differs("absent", "directory", None),
         };
-        plan.findings.push(Finding::new(STORE, live, boot));
+        plan.findings
+            .push(Finding::new(STORE, self.live.clone(), boot));
         if !self.directory {
             plan.boot(Step::MakeDirectory { path: STORE.into() }, [STORE]);
             plan.due.push(Due::Tmpfiles {
                 prefix: STORE.into(),
             });
         }
-        self.written == Ok(false) || !self.directory
+        matches!(self.live, State::Differs { .. }) || !self.directory
     }
 }
 

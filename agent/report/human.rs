@@ -130,7 +130,7 @@ fn steps(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
         "apply" if detail.all || detail.diff => "done:",
         _ => return Ok(()),
     };
-    if report.steps.is_empty() {
+    if report.steps.is_empty() && report.due.is_empty() {
         return Ok(());
     }
     writeln!(text, "{title}")?;

@@ -122,6 +122,8 @@ pub fn run(image: &Image) {
     );
     deleted(&mut machine);
     blacklisted(&mut machine);
+    overridden_journal(&mut machine);
+    deleted_override(&mut machine);
     machine.reboot();
     Report::of(&mut machine, "check", 0);
 }
@@ -226,4 +228,46 @@ fn blacklisted(machine: &mut Machine) {
     assert_eq!(guest::changed(&before, &guest::files(machine)), [""; 0]);
     machine.ok("rm /etc/modprobe.d/site.conf");
     Report::of(machine, "check", 0);
+}
+
+/// A drop-in that sorts after ours takes the journal off the disk with the next start of journald.
+fn overridden_journal(machine: &mut Machine) {
+    let path = "/etc/systemd/journald.conf.d/zz-small.conf";
+    machine.ok(&format!("printf '[Journal]\\nStorage=volatile\\n' >{path}"));
+    let report = Report::of(machine, "check", 2);
+    let hurt = ["journald Storage", "journald running journald"];
+    assert_eq!(report.subjects("differs"), hurt);
+    let boot = report.aspect("journald Storage", "boot");
+    assert_eq!(boot, ("differs".to_owned(), format!("{path}:2")));
+    let live = report.aspect("journald running journald", "live");
+    assert_eq!(live, ("differs".to_owned(), path.to_owned()));
+    let before = guest::files(machine);
+    assert_eq!(Report::of(machine, "apply", 0).subjects("fixed"), hurt);
+    let last = "/etc/systemd/journald.conf.d/zzz-nodeprep.conf";
+    assert_eq!(guest::changed(&before, &guest::files(machine)), [last]);
+    let merged = "systemd-analyze cat-config systemd/journald.conf | grep ^Storage= | tail -n 1";
+    assert_eq!(machine.ok(merged), "Storage=persistent");
+    Report::of(machine, "check", 0);
+}
+
+/// A drop-in that is gone shows only in its directory; journald still runs with it.
+fn deleted_override(machine: &mut Machine) {
+    machine.ok("rm /etc/systemd/journald.conf.d/zz-small.conf");
+    let report = Report::of(machine, "check", 2);
+    assert_eq!(report.subjects("differs"), ["journald running journald"]);
+    let live = report.aspect("journald running journald", "live");
+    assert_eq!(
+        live,
+        (
+            "differs".to_owned(),
+            "/etc/systemd/journald.conf.d".to_owned()
+        )
+    );
+    let times = guest::start_times(machine);
+    let report = Report::of(machine, "apply", 0);
+    assert_eq!(report.subjects("fixed"), ["journald running journald"]);
+    let restarted = guest::start_times(machine);
+    assert_ne!(times, restarted);
+    Report::of(machine, "apply", 0);
+    assert_eq!(restarted, guest::start_times(machine), "and not again");
 }

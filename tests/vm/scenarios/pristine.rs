@@ -6,12 +6,14 @@ use crate::machine::Machine;
 
 /// A host as people leave it: a swap file by an oddly spaced row, no forwarding, an old crictl.yaml.
 const BARE: &str = r#"
+rm -rf /var/log/journal && systemctl restart systemd-journald
 fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap -q /swapfile
 printf '# /swapfile none swap sw 0 0\n /swapfile\t none\tswap   sw,pri=5\t0 0\n\n# the end' >>/etc/fstab
 systemctl daemon-reload && swapon -a
 sysctl -qw net.ipv4.ip_forward=0
 printf '# ours\nruntime-endpoint: unix:///var/run/dockershim.sock # old\ndebug: true\npull-image-on-create: true\n' >/etc/crictl.yaml
 cp /etc/fstab /root/fstab
+udevadm settle
 "#;
 
 pub fn run(image: &Image) {
@@ -32,6 +34,7 @@ pub fn run(image: &Image) {
         "/etc/fstab",
         "/etc/modules-load.d/kubernetes.conf",
         "/etc/sysctl.d/kubernetes.conf",
+        "/etc/systemd/journald.conf.d/99-kubernetes.conf",
     ];
     let mut changed = guest::changed(&bare, &prepared);
     // What modprobe and systemd note for themselves.
@@ -61,6 +64,15 @@ fn differs(machine: &mut Machine) {
             .0,
         "differs"
     );
+    assert_eq!(report.aspect("journald Storage", "live").0, "differs");
+    assert_eq!(
+        report.aspect("journald running journald", "live").0,
+        "in_sync"
+    );
+    assert_eq!(
+        report.aspect("journald /var/log/journal", "boot").0,
+        "differs"
+    );
     assert_eq!(
         report.aspect("crictl runtime-endpoint", "boot").1,
         "/etc/crictl.yaml:2"
@@ -70,7 +82,13 @@ fn differs(machine: &mut Machine) {
 /// What plan says is what apply does.
 fn applies(machine: &mut Machine) {
     let planned = Report::of(machine, "plan", 2);
+    let starts = journal_starts(machine);
     let applied = Report::of(machine, "apply", 0);
+    assert_eq!(
+        journal_starts(machine),
+        starts + 1,
+        "journald is restarted once"
+    );
     assert_eq!(planned.steps(), applied.steps(), "planned = performed");
     assert_eq!(planned.subjects("differs"), applied.subjects("fixed"));
     Report::of(machine, "check", 0);
@@ -91,6 +109,12 @@ fn again(machine: &mut Machine) {
     assert_eq!(guest::changed(&files, &guest::files(machine)), NOTHING);
     assert_eq!(times, guest::start_times(machine), "nothing is restarted");
     assert_eq!(journals, machine.ok("ls /var/lib/nodeprep/journal"));
+}
+
+/// How often this boot's journald was started, by its own words.
+fn journal_starts(machine: &mut Machine) -> usize {
+    let count = "journalctl --sync; journalctl -b -o cat | grep -c '^Journal started'";
+    machine.ok(count).parse().expect("a number")
 }
 
 /// The host as swapon, lsmod, sysctl and systemd see it.
@@ -127,5 +151,13 @@ fn prepared_by_its_own_tools(machine: &mut Machine) {
     }
     let merged = machine.ok("systemd-analyze cat-config sysctl.d");
     assert!(merged.contains("\nnet.ipv4.ip_forward = 1\n"), "{merged}");
+    let merged = machine.ok("systemd-analyze cat-config systemd/journald.conf | grep ^Storage=");
+    assert_eq!(merged, "Storage=persistent");
+    assert_eq!(
+        machine.ok("stat -c '%a %U %G' /var/log/journal"),
+        "2755 root systemd-journal"
+    );
+    let open = "ls -l /proc/$(pidof systemd-journald)/fd | grep -c /var/log/journal/$(cat /etc/machine-id)/system.journal$";
+    assert_eq!(machine.ok(open), "1");
     assert_eq!(machine.ok("systemctl --failed --no-legend"), "");
 }
