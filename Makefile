@@ -4,6 +4,9 @@
 # make vm-all the real machines of every suite, results into tests/vm/RESULTS.md
 # make lint   what CI checks before the tests
 
+SHELL = /bin/bash
+.SHELLFLAGS = -o pipefail -c
+
 .PHONY: all demo test vm-all lint tools
 
 all:
