@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// What an image is made of; another text is another image.
 const RECIPE: [&str; 3] = [
@@ -12,6 +13,11 @@ const RECIPE: [&str; 3] = [
     include_str!("image/lab.sh"),
     include_str!("image/lab.service"),
 ];
+
+/// A file whose time says when an image was last used.
+const USED: &str = "used";
+/// An image has some 600 MB; nobody comes back to an old recipe after a week.
+const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A base image: `disk.ext4`, `vmlinuz` and `initrd.img` in one directory. Nothing writes to it.
 #[derive(Debug)]
@@ -33,9 +39,10 @@ pub fn of(suite: &str) -> Image {
     RECIPE.hash(&mut hash);
     let dir = cache.join(format!("{suite}-{:016x}", hash.finish()));
     if !dir.exists() {
-        forget_older(&cache, suite);
+        forget_unused(&cache);
         build(suite, &dir);
     }
+    File::create(dir.join(USED)).unwrap();
     Image { dir }
 }
 
@@ -61,13 +68,11 @@ fn build(suite: &str, dir: &Path) {
     fs::rename(unfinished, dir).unwrap();
 }
 
-fn forget_older(cache: &Path, suite: &str) {
+/// Removes images that no checkout has used for a while: another one may have another recipe.
+fn forget_unused(cache: &Path) {
     for entry in fs::read_dir(cache).unwrap().map(Result::unwrap) {
-        if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(&format!("{suite}-"))
-        {
+        let used = fs::metadata(entry.path().join(USED)).and_then(|used| used.modified());
+        if used.is_ok_and(|used| used.elapsed().is_ok_and(|since| since > UNUSED)) {
             fs::remove_dir_all(entry.path()).unwrap();
         }
     }
