@@ -3,5 +3,6 @@
 pub mod cmdline;
 pub mod dropins;
 pub mod kernels;
+pub mod loader;
 pub mod modules;
 pub mod units;

@@ -1,7 +1,7 @@
 //! The registry of item kinds. Its order is the apply order: swap first, because everything later
-//! may need memory; modules before sysctls, because a module brings the keys; journald, which needs none of
-//! them; crictl last, because
-//! it asks for what the others made.
+//! may need memory; selinux before all that a policy could refuse; modules before sysctls, because a
+//! module brings the keys; journald, which needs none of them; crictl last, because it asks for what
+//! the others made.
 
 use serde::Serialize;
 
@@ -130,6 +130,7 @@ macro_rules! registry {
 
 registry! {
     swap::Swap,
+    selinux::Selinux,
     modules::Modules,
     sysctl::Sysctl,
     journald::Journald,

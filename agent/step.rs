@@ -48,7 +48,7 @@ pub enum Step {
         /// Absolute path on the host.
         path: PathBuf,
     },
-    /// Write a value below `/proc/sys` and read it back.
+    /// Write a value below `/proc/sys`, or SELinux's `enforce`, and read it back.
     WriteKernel {
         /// Absolute path of the value.
         path: PathBuf,

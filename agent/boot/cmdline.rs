@@ -36,7 +36,8 @@ pub fn values<'a>(
 }
 
 /// Splits a command line; double quotes keep spaces together (lib/cmdline.c, `next_arg`).
-fn parse(text: &str) -> Vec<(String, Option<String>)> {
+#[must_use]
+pub fn parse(text: &str) -> Vec<(String, Option<String>)> {
     let mut quoted = false;
     let words = text.split(|letter: char| {
         quoted ^= letter == '"';

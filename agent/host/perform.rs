@@ -195,9 +195,7 @@ impl Host {
         let shown = path.display();
         let refused = |error: std::io::Error| match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EROFS) => {
-                trouble!(
-                    "{shown}: /proc/sys is read-only here (a container?): set it on the machine itself"
-                )
+                trouble!("{shown} is read-only here (a container?): set it on the machine itself")
             }
             Some(Errno::EINVAL) => {
                 trouble!("{shown}: the kernel refuses \"{value}\": ask for a value it takes")
@@ -205,7 +203,7 @@ impl Host {
             Some(Errno::ENOENT) => trouble!("{shown}: this kernel has no such key"),
             _ => trouble!("{shown}: writing \"{value}\": {error}"),
         };
-        // O_NOFOLLOW and openat2 are not needed: nothing below /proc/sys is a link or writable by others.
+        // O_NOFOLLOW and openat2 are not needed: nothing below /proc/sys or in selinuxfs is a link or writable by others.
         let fd = self
             .open(path, OFlag::O_WRONLY | OFlag::O_NOFOLLOW)
             .map_err(|e| refused(e.into()))?;

@@ -13,7 +13,12 @@ pub const PROFILE: &str = "kubeadm-worker";
 
 /// Boots a machine with the program in it.
 pub fn boot(image: &Image) -> Machine {
-    let mut machine = Machine::boot(image);
+    boot_with(image, "")
+}
+
+/// The same, with kernel arguments more.
+pub fn boot_with(image: &Image, append: &str) -> Machine {
+    let mut machine = Machine::boot(image, append);
     machine.put(
         Path::new(env!("CARGO_BIN_EXE_nodeprep")),
         "/usr/local/bin/nodeprep",

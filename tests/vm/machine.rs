@@ -36,7 +36,9 @@ pub struct Output {
 impl Machine {
     /// Boots a machine on a fresh copy-on-write disk over the image, and waits for the end of its
     /// boot.
-    pub fn boot(image: &Image) -> Self {
+    ///
+    /// `append` are kernel arguments more.
+    pub fn boot(image: &Image, append: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk.qcow2");
         let base = image.dir.join("disk.ext4");
@@ -47,7 +49,7 @@ impl Machine {
             .arg(&disk);
         assert!(create.status().unwrap().success(), "qemu-img: no disk");
         let socket = dir.path().join("channel");
-        let qemu = qemu(image, dir.path(), &disk, &socket)
+        let qemu = qemu(image, append, dir.path(), &disk, &socket)
             .spawn()
             .expect("qemu-system-x86_64");
         let mut machine = Self {
@@ -172,7 +174,7 @@ impl Drop for Machine {
     }
 }
 
-fn qemu(image: &Image, dir: &Path, disk: &Path, socket: &Path) -> Command {
+fn qemu(image: &Image, append: &str, dir: &Path, disk: &Path, socket: &Path) -> Command {
     let path = |path: &Path| path.display().to_string();
     // EL has it by another name, outside of PATH.
     let el = Path::new("/usr/libexec/qemu-kvm");
@@ -195,7 +197,10 @@ fn qemu(image: &Image, dir: &Path, disk: &Path, socket: &Path) -> Command {
     .args(["-nic", "none", "-display", "none", "-no-user-config"])
     .args(["-kernel", &path(&image.dir.join("vmlinuz"))])
     .args(["-initrd", &path(&image.dir.join("initrd.img"))])
-    .args(["-append", "root=/dev/vda rw console=ttyS0"])
+    .args([
+        "-append",
+        &format!("root=/dev/vda rw console=ttyS0 {append}"),
+    ])
     .args([
         "-drive",
         &format!("file={},if=virtio,format=qcow2,cache=unsafe", path(disk)),

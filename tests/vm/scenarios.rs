@@ -2,6 +2,7 @@
 
 mod break_each;
 mod pristine;
+mod selinux;
 
 use crate::image::Image;
 
@@ -9,4 +10,8 @@ use crate::image::Image;
 pub type Body = fn(&Image);
 
 /// Name and body of each.
-pub const ALL: [(&str, Body); 2] = [("pristine", pristine::run), ("break_each", break_each::run)];
+pub const ALL: [(&str, Body); 3] = [
+    ("pristine", pristine::run),
+    ("break_each", break_each::run),
+    ("selinux", selinux::run),
+];
