@@ -198,9 +198,10 @@ impl Observed {
             (Mode::Disabled, _) => match self.overruled(wanted) {
                 Some((_, origin)) => differs(wanted.name(), Some(origin)),
                 None => State::AfterReboot {
-                    reason: "files made while it was disabled have no labels: \
-                             `touch /.autorelabel` before the reboot"
-                        .into(),
+                    reason:
+                        "files made while it was disabled have no labels: see that /.autorelabel \
+                             is there before it"
+                            .into(),
                 },
             },
             _ => differs(wanted.name(), None),
