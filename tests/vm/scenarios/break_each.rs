@@ -1,7 +1,6 @@
 //! A prepared machine is broken in one place at a time: check names just that, apply mends just that.
 
 use crate::guest::{self, Report};
-use crate::image::Image;
 use crate::machine::Machine;
 
 /// One thing that goes wrong.
@@ -34,10 +33,10 @@ const BREAKS: [Break; 8] = [
         proof: ["swapon --show", ""],
     },
     Break {
-        script: "printf '/swap2\\tnone swap sw,nofail 0 0\\n' >>/etc/fstab",
+        script: "printf '\\n/swap2\\tnone swap sw,nofail 0 0\\n' >>/etc/fstab",
         subject: "swap /swap2",
         states: BOOT,
-        origin: "/etc/fstab:3",
+        origin: "/etc/fstab:7",
         files: &["/etc/fstab"],
         proof: ["tail -n 1 /etc/fstab", "#/swap2\tnone swap sw,nofail 0 0"],
     },
@@ -97,35 +96,33 @@ const BREAKS: [Break; 8] = [
         script: "sed -i 's/^timeout.*/timeout: 2/' /etc/crictl.yaml",
         subject: "crictl timeout",
         states: BOTH,
-        origin: "/etc/crictl.yaml:5",
+        origin: "/etc/crictl.yaml:6",
         files: &["/etc/crictl.yaml"],
         proof: ["grep ^timeout /etc/crictl.yaml", "timeout: 10"],
     },
 ];
 
-pub fn run(image: &Image) {
-    let mut machine = guest::boot(image);
-    Report::of(&mut machine, "apply", 0);
+pub fn run(machine: &mut Machine) {
     for broken in &BREAKS {
         eprintln!("  {}", broken.script);
-        mend(&mut machine, broken);
+        mend(machine, broken);
     }
     masked(
-        &mut machine,
+        machine,
         "/etc/sysctl.d/kubernetes.conf",
         "sysctl net.ipv4.ip_forward",
     );
     masked(
-        &mut machine,
+        machine,
         "/etc/modules-load.d/kubernetes.conf",
         "modules overlay",
     );
-    deleted(&mut machine);
-    blacklisted(&mut machine);
-    overridden_journal(&mut machine);
-    deleted_override(&mut machine);
+    deleted(machine);
+    blacklisted(machine);
+    overridden_journal(machine);
+    deleted_override(machine);
     machine.reboot();
-    Report::of(&mut machine, "check", 0);
+    Report::of(machine, "check", 0);
 }
 
 fn mend(machine: &mut Machine, broken: &Break) {

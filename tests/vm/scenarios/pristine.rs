@@ -1,5 +1,7 @@
-//! A bare machine is prepared, stays so, and is so after a reboot.
+//! A bare machine is prepared, stays so, and is so after a reboot; then it is broken place by place.
+//! One machine for both: three boots.
 
+use super::break_each;
 use crate::guest::{self, Report};
 use crate::image::Image;
 use crate::machine::Machine;
@@ -46,6 +48,7 @@ pub fn run(image: &Image) {
     machine.reboot();
     Report::of(&mut machine, "check", 0);
     prepared_by_its_own_tools(&mut machine);
+    break_each::run(&mut machine);
 }
 
 const NOTHING: [String; 0] = [];
