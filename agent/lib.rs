@@ -20,6 +20,7 @@ pub mod step;
 pub mod template;
 
 pub mod boot;
+pub mod firewall;
 pub mod host;
 pub mod items;
 
