@@ -2,8 +2,12 @@
 //! kernel (nf_tables, legacy iptables), a saved file, a firewall's own configuration. A port is open
 //! where a packet walks through, not where a list shows an ACCEPT.
 
+pub mod save;
+pub mod walk;
+
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +19,7 @@ pub struct Ruleset {
 }
 
 /// What evaluates the rules of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     /// nf_tables, iptables-nft's tables included.
@@ -25,7 +29,7 @@ pub enum Engine {
 }
 
 /// The address families a table sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
     /// IPv4.
@@ -37,7 +41,7 @@ pub enum Family {
 }
 
 /// A table's name among all tables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Table {
     /// Who evaluates it.
     pub engine: Engine,
@@ -94,9 +98,12 @@ pub struct Rule {
     pub text: String,
     /// nf_tables' number of it, where it is there.
     pub handle: Option<u64>,
-    /// The line of the file it was read from, from 1.
-    pub line: Option<usize>,
+    /// The file it was read from, and its line there, from 1.
+    pub place: Option<Place>,
 }
+
+/// A file and a line in it, from 1.
+pub type Place = (PathBuf, usize);
 
 /// What a rule does with a packet that meets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +150,9 @@ pub enum On {
     Source(Vec<(IpAddr, u8)>),
     /// Its destination address.
     Destination(Vec<(IpAddr, u8)>),
+    /// What its destination address is to this machine: `local`, `unicast`, `broadcast`, `multicast`,
+    /// `anycast` (rtnetlink(7), route types).
+    DestinationType(Vec<String>),
     /// The interface it came by; a final `+` (iptables) or `*` (nft) stands for any rest: written
     /// here as `*`.
     InputInterface(Vec<String>),
