@@ -3,6 +3,7 @@
 //! where a packet walks through, not where a list shows an ACCEPT.
 
 pub mod save;
+pub mod script;
 pub mod walk;
 
 use std::net::IpAddr;

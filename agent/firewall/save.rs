@@ -179,30 +179,34 @@ fn tokens(line: &str) -> Option<Vec<String>> {
     (!quoted).then_some(tokens)
 }
 
-/// The text with `lines` put in: before the line with this number (from 1), or, where there is
-/// none, at the end of the table. Nothing is put in where the table is not there.
+/// A rule that a table is to get.
+#[derive(Debug, Clone)]
+pub struct Insertion {
+    /// The table's name.
+    pub table: String,
+    /// The line it goes before, from 1; none for the table's end.
+    pub before: Option<usize>,
+    /// The rule, as `-A INPUT -j ACCEPT`.
+    pub rule: String,
+}
+
+/// The text with these rules put in, every other byte kept.
 #[must_use]
-pub fn insert(text: &str, table: &str, before: Option<usize>, lines: &[String]) -> String {
+pub fn insert(text: &str, insertions: &[Insertion]) -> String {
     let mut new = String::with_capacity(text.len());
-    let mut inside = false;
-    let mut done = false;
+    let mut table = "";
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let word = line.trim();
-        if let Some(name) = word.strip_prefix('*') {
-            inside = name.trim() == table;
-        }
-        let here = match before {
+        let ending = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
+        let here = |one: &&Insertion| match one.before {
             Some(number) => number == index + 1,
-            None => inside && word == "COMMIT",
+            None => word == "COMMIT" && one.table == table,
         };
-        if here && !done {
-            let ending = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
-            for rule in lines {
-                new.push_str(rule);
-                new.push_str(ending);
-            }
-            done = true;
+        for insertion in insertions.iter().filter(here) {
+            new.push_str(&insertion.rule);
+            new.push_str(ending);
         }
+        table = word.strip_prefix('*').map_or(table, str::trim);
         new.push_str(line);
     }
     new
