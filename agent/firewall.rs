@@ -2,6 +2,7 @@
 //! kernel (nf_tables, legacy iptables), a saved file, a firewall's own configuration. A port is open
 //! where a packet walks through, not where a list shows an ACCEPT.
 
+pub mod packet;
 pub mod save;
 pub mod script;
 pub mod walk;

@@ -5,6 +5,7 @@ mod edit;
 mod reader;
 mod rule;
 mod token;
+mod value;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::walk::{Answer, Packet, TCP, walk};
+use super::super::packet::{Packet, TCP};
+use super::super::walk::{Answer, walk};
 use super::super::{Hook, save};
 use super::{Addition, Script};
 use crate::error::Result;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::super::packet::{Packet, TCP, UDP};
 use super::super::{Engine, Family, Hook, Ruleset, save};
-use super::{Answer, Packet, TCP, UDP, walk};
+use super::{Answer, walk};
 
 fn rules(text: &str) -> Ruleset {
     let services = |name: &str| (name == "https").then_some(443);
