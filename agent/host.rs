@@ -5,6 +5,7 @@
 mod commands;
 mod facts;
 mod files;
+mod firewall;
 mod lock;
 mod overlay;
 mod perform;

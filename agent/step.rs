@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::firewall::Family;
+
 /// Whose file a [`Step::WriteFile`] touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +67,44 @@ pub enum Step {
         /// The area as `/proc/swaps` names it.
         area: PathBuf,
     },
+    /// Add rules to a running firewall, its others left as they are.
+    Firewall {
+        /// What is asked to.
+        tool: FirewallTool,
+        /// What is asked of it: firewall-cmd's arguments, the others' lines on standard input.
+        change: Vec<String>,
+        /// The same for taking just that back.
+        undo: Vec<String>,
+    },
+}
+
+/// What changes a running firewall's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", content = "family", rename_all = "snake_case")]
+pub enum FirewallTool {
+    /// firewalld's client.
+    FirewallCmd,
+    /// iptables-restore or ip6tables-restore, whichever of its two engines the host has chosen.
+    Iptables(Family),
+    /// The same of the legacy engine, where the host has chosen the other.
+    IptablesLegacy(Family),
+    /// nft.
+    Nft,
+}
+
+impl FirewallTool {
+    /// The program with the arguments by which it adds to what is there and reads its input.
+    #[must_use]
+    pub fn argv(self) -> &'static [&'static str] {
+        match self {
+            Self::FirewallCmd => &["firewall-cmd"],
+            Self::Iptables(Family::Ip6) => &["ip6tables-restore", "--noflush"],
+            Self::Iptables(_) => &["iptables-restore", "--noflush"],
+            Self::IptablesLegacy(Family::Ip6) => &["ip6tables-legacy-restore", "--noflush"],
+            Self::IptablesLegacy(_) => &["iptables-legacy-restore", "--noflush"],
+            Self::Nft => &["nft", "-f", "-"],
+        }
+    }
 }
 
 /// What is due once after a stage's steps, however many steps ask for it; in this order.
@@ -121,6 +161,9 @@ impl Step {
             Self::SwapOff { .. } => Undo::BestEffort(
                 "the area is switched on again, what was swapped out stays in memory".into(),
             ),
+            Self::Firewall { .. } => Undo::BestEffort(
+                "what was added is taken out again, if it is still there; the others stay".into(),
+            ),
         }
     }
 
@@ -132,7 +175,10 @@ impl Step {
             | Self::WriteLink { path, .. }
             | Self::RemoveFile { path }
             | Self::MakeDirectory { path } => Some(path),
-            Self::WriteKernel { .. } | Self::LoadModule { .. } | Self::SwapOff { .. } => None,
+            Self::WriteKernel { .. }
+            | Self::LoadModule { .. }
+            | Self::SwapOff { .. }
+            | Self::Firewall { .. } => None,
         }
     }
 }
@@ -156,6 +202,16 @@ impl fmt::Display for Step {
             }
             Self::LoadModule { name } => write!(f, "load module {name}"),
             Self::SwapOff { area } => write!(f, "swap off {}", area.display()),
+            Self::Firewall { tool, change, .. } => {
+                // In iptables-restore's input these two only frame the rules.
+                let framing = |line: &&String| !line.starts_with('*') && *line != "COMMIT";
+                let rules: Vec<&str> = change.iter().filter(framing).map(|s| s.as_str()).collect();
+                let program = tool.argv().first().copied().unwrap_or_default();
+                match tool {
+                    FirewallTool::FirewallCmd => write!(f, "{program} {}", rules.join(" ")),
+                    _ => write!(f, "{program}: {}", rules.join("; ")),
+                }
+            }
         }
     }
 }

@@ -2,10 +2,11 @@
 //! environment that nobody outside can bend.
 
 use std::os::unix::process::CommandExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::Host;
-use crate::error::{Result, trouble};
+use crate::error::{Error, Result, trouble};
 
 /// Where programs are looked for, whatever PATH says: we are root.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,15 +22,34 @@ impl Host {
     /// # Errors
     /// Where it is not installed, fails (its last words are in the error) or exceeds 90 s.
     pub(super) fn run(&self, argv: &[&str]) -> Result<()> {
+        match self.ended(argv, None)? {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(failure.into_error(argv)),
+        }
+    }
+
+    /// Runs a program that reads `input`, or nothing, to its end.
+    ///
+    /// # Errors
+    /// Where it is not installed or exceeds 90 s.
+    pub(super) fn ended(
+        &self,
+        argv: &[&str],
+        input: Option<&[u8]>,
+    ) -> Result<std::result::Result<(), Failure>> {
         let Some((name, arguments)) = argv.split_first() else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         let program = which::which_in(name, Some(PATH), "/")
             .map_err(|_| trouble!("{name} is not in {PATH}: install it"))?;
         let shown = argv.join(" ");
-        let handle = duct::cmd(program, arguments)
+        let expression = duct::cmd(program, arguments);
+        let expression = match input {
+            Some(bytes) => expression.stdin_bytes(bytes),
+            None => expression.stdin_null(),
+        };
+        let handle = expression
             .full_env([("PATH", PATH), ("LC_ALL", "C.UTF-8")])
-            .stdin_null()
             .stdout_to_stderr()
             .stderr_capture()
             .unchecked()
@@ -52,10 +72,29 @@ impl Host {
             ));
         };
         if output.status.success() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let from = output.stderr.len().saturating_sub(COMPLAINT);
         let complaint = String::from_utf8_lossy(output.stderr.get(from..).unwrap_or_default());
-        Err(trouble!("{shown}: {}: {}", output.status, complaint.trim()))
+        Ok(Err(Failure {
+            status: output.status,
+            complaint: complaint.trim().to_owned(),
+        }))
+    }
+}
+
+/// How a program failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Its exit status or signal.
+    pub status: ExitStatus,
+    /// Its last words.
+    pub complaint: String,
+}
+
+impl Failure {
+    /// The failure as an error.
+    pub fn into_error(self, argv: &[&str]) -> Error {
+        trouble!("{}: {}: {}", argv.join(" "), self.status, self.complaint)
     }
 }

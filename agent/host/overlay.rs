@@ -103,7 +103,7 @@ impl Host {
                 let names = crate::boot::modules::with_dependencies(self, name)?;
                 self.overlay.modules.extend(names);
             }
-            Step::WriteKernel { .. } | Step::SwapOff { .. } => {}
+            Step::WriteKernel { .. } | Step::SwapOff { .. } | Step::Firewall { .. } => {}
         }
         Ok(())
     }

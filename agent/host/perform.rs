@@ -104,6 +104,8 @@ impl Host {
                     .find(|a| a.path == *area)
                     .map_or(Prior::Absent, Prior::Swap))
             }
+            // Only what is not there is added, and the step itself knows how to take that back.
+            Step::Firewall { .. } => Ok(Prior::Absent),
         }
     }
 
@@ -125,6 +127,7 @@ impl Host {
             Step::WriteKernel { path, value } => self.running()?.write_kernel(path, value),
             Step::LoadModule { name } => self.running()?.run(&["modprobe", name]),
             Step::SwapOff { area } => self.running()?.swap_off(area),
+            Step::Firewall { tool, change, .. } => self.running()?.change_rules(*tool, change),
         }
     }
 
