@@ -15,6 +15,7 @@ mod socket;
 mod store;
 mod syscall;
 mod time;
+mod unit;
 mod write;
 
 use std::cell::{OnceCell, RefCell};

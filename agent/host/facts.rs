@@ -62,6 +62,18 @@ impl Host {
         }
     }
 
+    /// The interface that other nodes' packets come by, as far as can be told: the one of the IPv4
+    /// default route with the lowest metric, else of the IPv6 one; none for an image.
+    ///
+    /// # Errors
+    /// Where the kernel's routes cannot be read.
+    pub fn uplink(&self) -> Result<Option<String>> {
+        match default_v4(self)? {
+            Some(interface) => Ok(Some(interface)),
+            None => default_v6(self),
+        }
+    }
+
     pub(super) fn answers(&self) -> Result<Answers> {
         let path = Path::new("/answers.json");
         let bytes = self.bytes(path)?.unwrap_or_default();
@@ -119,18 +131,7 @@ impl Host {
 /// The address other nodes reach this one by, as kubeadm guesses it: of the interface that holds
 /// the default route with the lowest metric.
 fn node_ip(host: &Host) -> Result<Option<String>> {
-    let routes = host
-        .bytes(Path::new("/proc/net/route"))?
-        .unwrap_or_default();
-    let RouteEntries(routes) =
-        RouteEntries::from_read(&*routes).map_err(|error| trouble!("/proc/net/route: {error}"))?;
-    let default = |ip: &Ipv4Addr, mask: &Ipv4Addr| ip.is_unspecified() && mask.is_unspecified();
-    let v4 = routes
-        .iter()
-        .filter(|route| default(&route.destination, &route.mask))
-        .min_by_key(|route| route.metrics)
-        .map(|route| route.iface.clone());
-    let address = match v4 {
+    let address = match default_v4(host)? {
         Some(interface) => address_of(&interface, IpAddr::is_ipv4)?,
         None => None,
     };
@@ -139,6 +140,21 @@ fn node_ip(host: &Host) -> Result<Option<String>> {
         (None, Some(interface)) => address_of(&interface, IpAddr::is_ipv6),
         (None, None) => Ok(None),
     }
+}
+
+/// The interface of the IPv4 default route with the lowest metric.
+fn default_v4(host: &Host) -> Result<Option<String>> {
+    let routes = host
+        .bytes(Path::new("/proc/net/route"))?
+        .unwrap_or_default();
+    let RouteEntries(routes) =
+        RouteEntries::from_read(&*routes).map_err(|error| trouble!("/proc/net/route: {error}"))?;
+    let default = |ip: &Ipv4Addr, mask: &Ipv4Addr| ip.is_unspecified() && mask.is_unspecified();
+    let best = routes
+        .iter()
+        .filter(|route| default(&route.destination, &route.mask))
+        .min_by_key(|route| route.metrics);
+    Ok(best.map(|route| route.iface.clone()))
 }
 
 /// The interface of the IPv6 default route: `/proc/net/ipv6_route` has ten fields a line, the
