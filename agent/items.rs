@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+pub mod ports;
+
 use crate::error::Result;
 use crate::host::Host;
 use crate::plan::ItemPlan;
