@@ -2,10 +2,15 @@
 //! kernel (nf_tables, legacy iptables), a saved file, a firewall's own configuration. A port is open
 //! where a packet walks through, not where a list shows an ACCEPT.
 
+mod bytes;
+pub mod netlink;
+pub mod nft;
 pub mod packet;
 pub mod save;
 pub mod script;
+mod text;
 pub mod walk;
+pub mod xt;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

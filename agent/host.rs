@@ -7,6 +7,7 @@ mod facts;
 mod files;
 mod firewall;
 mod lock;
+mod netfilter;
 mod overlay;
 mod perform;
 mod profiles;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::error::Result;
+use crate::firewall::Ruleset;
 
 pub use facts::Facts;
 pub use files::Kind;
@@ -58,6 +60,7 @@ pub struct Host {
     read: RefCell<HashMap<PathBuf, Option<Rc<[u8]>>>>,
     listed: RefCell<HashMap<PathBuf, Rc<[String]>>>,
     no_boot: OnceCell<Option<&'static str>>,
+    rules: OnceCell<Rc<Ruleset>>,
 }
 
 impl Host {
@@ -97,6 +100,7 @@ impl Host {
             read: RefCell::default(),
             listed: RefCell::default(),
             no_boot: OnceCell::new(),
+            rules: OnceCell::new(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Host {
         self.overlay = Overlay::default();
         self.read.get_mut().clear();
         self.listed.get_mut().clear();
+        self.rules.take();
     }
 
     /// Why this host has no running system to ask, where it has none.

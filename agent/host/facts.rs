@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, Origin};
 use crate::error::{Result, trouble};
+use crate::firewall::Ruleset;
 
 /// Facts about a host, by the names templates use (`{{ facts.node_ip }}`).
 ///
@@ -48,6 +49,9 @@ pub(super) struct Answers {
     /// When files last changed, in seconds since 1970: a checkout has other times. 0 where not told.
     #[serde(default)]
     pub changed: BTreeMap<PathBuf, u64>,
+    /// The packet filter's rules.
+    #[serde(default)]
+    pub rules: Ruleset,
 }
 
 impl Host {

@@ -2,8 +2,11 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use nix::errno::Errno;
 
 /// swapoff(2). Blocks until everything in the area is back in memory.
 pub(super) fn swapoff(area: &Path) -> std::io::Result<()> {
@@ -14,4 +17,28 @@ pub(super) fn swapoff(area: &Path) -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
+}
+
+/// getsockopt(2) for an option that reads its question from the buffer it answers into, as those of
+/// legacy iptables do.
+pub(super) fn table_option(
+    socket: &impl AsFd,
+    level: i32,
+    option: i32,
+    buffer: &mut [u8],
+) -> nix::Result<()> {
+    let mut length = libc::socklen_t::try_from(buffer.len()).map_err(|_| Errno::EOVERFLOW)?;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the buffer is ours, initialised and as long as `length` says, of which the kernel writes
+    // no more; both pointers outlive the call and the kernel keeps neither.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd,
+            level,
+            option,
+            buffer.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(answer).map(drop)
 }
