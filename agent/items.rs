@@ -1,11 +1,9 @@
 //! The registry of item kinds. Its order is the apply order: swap first, because everything later
 //! may need memory; selinux before all that a policy could refuse; modules before sysctls, because a
-//! module brings the keys; journald, which needs none of them; crictl last, because it asks for what
-//! the others made.
+//! module brings the keys; journald, which needs none of them; ports, which nothing here needs open;
+//! crictl last, because it asks for what the others made.
 
 use serde::Serialize;
-
-pub mod ports;
 
 use crate::error::Result;
 use crate::host::Host;
@@ -136,5 +134,6 @@ registry! {
     modules::Modules,
     sysctl::Sysctl,
     journald::Journald,
+    ports::Ports,
     crictl::Crictl,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::firewall::Family;
+use crate::firewall::Engine;
 
 /// Whose file a [`Step::WriteFile`] touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,29 +80,44 @@ pub enum Step {
 
 /// What changes a running firewall's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", content = "family", rename_all = "snake_case")]
+#[serde(tag = "name", rename_all = "snake_case")]
 pub enum FirewallTool {
     /// firewalld's client.
     FirewallCmd,
-    /// iptables-restore or ip6tables-restore, whichever of its two engines the host has chosen.
-    Iptables(Family),
-    /// The same of the legacy engine, where the host has chosen the other.
-    IptablesLegacy(Family),
+    /// iptables-restore or ip6tables-restore.
+    Iptables {
+        /// Whose tables are meant.
+        engine: Engine,
+        /// IPv6, else IPv4.
+        ipv6: bool,
+    },
     /// nft.
     Nft,
 }
 
 impl FirewallTool {
-    /// The program with the arguments by which it adds to what is there and reads its input.
+    /// The program, by the names it may have, the surest first.
     #[must_use]
-    pub fn argv(self) -> &'static [&'static str] {
+    pub fn programs(self) -> &'static [&'static str] {
         match self {
             Self::FirewallCmd => &["firewall-cmd"],
-            Self::Iptables(Family::Ip6) => &["ip6tables-restore", "--noflush"],
-            Self::Iptables(_) => &["iptables-restore", "--noflush"],
-            Self::IptablesLegacy(Family::Ip6) => &["ip6tables-legacy-restore", "--noflush"],
-            Self::IptablesLegacy(_) => &["iptables-legacy-restore", "--noflush"],
-            Self::Nft => &["nft", "-f", "-"],
+            Self::Nft => &["nft"],
+            Self::Iptables { engine, ipv6 } => match (engine, ipv6) {
+                (Engine::Nft, false) => &["iptables-nft-restore", "iptables-restore"],
+                (Engine::Nft, true) => &["ip6tables-nft-restore", "ip6tables-restore"],
+                (Engine::Legacy, false) => &["iptables-legacy-restore", "iptables-restore"],
+                (Engine::Legacy, true) => &["ip6tables-legacy-restore", "ip6tables-restore"],
+            },
+        }
+    }
+
+    /// The arguments by which it adds to what is there and reads its standard input.
+    #[must_use]
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::FirewallCmd => &[],
+            Self::Iptables { .. } => &["--noflush"],
+            Self::Nft => &["-f", "-"],
         }
     }
 }
@@ -206,7 +221,7 @@ impl fmt::Display for Step {
                 // In iptables-restore's input these two only frame the rules.
                 let framing = |line: &&String| !line.starts_with('*') && *line != "COMMIT";
                 let rules: Vec<&str> = change.iter().filter(framing).map(|s| s.as_str()).collect();
-                let program = tool.argv().first().copied().unwrap_or_default();
+                let program = tool.programs().last().copied().unwrap_or_default();
                 match tool {
                     FirewallTool::FirewallCmd => write!(f, "{program} {}", rules.join(" ")),
                     _ => write!(f, "{program}: {}", rules.join("; ")),

@@ -65,6 +65,12 @@ impl Script {
         Ok(script)
     }
 
+    /// The script that includes the others.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.files.first().map(|(path, _)| path.as_path())
+    }
+
     fn read(
         &mut self,
         path: &Path,

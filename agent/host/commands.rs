@@ -83,6 +83,18 @@ impl Host {
     }
 }
 
+/// The first of a program's names by which it is installed; the last one where it is not.
+pub(super) fn first_of<'a>(names: &[&'a str]) -> &'a str {
+    let mut installed = names
+        .iter()
+        .filter(|name| which::which_in(name, Some(PATH), "/").is_ok());
+    installed
+        .next()
+        .or(names.last())
+        .copied()
+        .unwrap_or_default()
+}
+
 /// How a program failed.
 #[derive(Debug)]
 pub(super) struct Failure {

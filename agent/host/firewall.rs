@@ -14,7 +14,8 @@ impl Host {
     /// Where the tool is not installed or refuses; nft and iptables-restore have then changed
     /// nothing.
     pub(super) fn change_rules(&self, tool: FirewallTool, change: &[String]) -> Result<()> {
-        let mut argv = tool.argv().to_vec();
+        let mut argv = vec![super::commands::first_of(tool.programs())];
+        argv.extend(tool.arguments());
         let input = match tool {
             FirewallTool::FirewallCmd => {
                 argv.extend(change.iter().map(String::as_str));

@@ -1,7 +1,347 @@
-//! The firewalls that keep ports open by configuration of their own.
+//! Ports: a node whose API server, kubelet or overlay can't be reached joins no cluster, and a
+//! firewall says so only by silence.
 
+mod boot;
 pub mod firewalld;
 pub mod iptables_rule;
 pub mod opening;
+mod rule;
 pub mod sequence;
 pub mod ufw;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::{Explain, Kind};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, Origin, State};
+use crate::firewall::packet::Packet;
+use crate::firewall::walk::{Answer, Refusal, walk};
+use crate::firewall::{Hook, Ruleset};
+use crate::host::Host;
+use crate::plan::ItemPlan;
+
+use boot::Loader;
+use firewalld::Firewalld;
+use opening::Opening;
+use rule::{Accept, Wanted};
+
+/// `[ports]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    /// What other hosts must reach: `6443/tcp`, `2379-2380/tcp`, `8472/udp`.
+    #[serde(default)]
+    open: Vec<Opening>,
+    /// The node ports of services: open too, and forwarded once kube-proxy has translated them.
+    #[serde(default)]
+    node_ports: Vec<Opening>,
+}
+
+/// What the host has.
+#[derive(Debug)]
+pub struct Observed {
+    way: Way,
+    /// The kernel's rules, or why they are not known.
+    live: std::result::Result<Rc<Ruleset>, String>,
+    /// What the boot's services load, or why that is not known.
+    loaders: std::result::Result<Vec<Loader>, String>,
+    firewalld: Option<Firewalld>,
+}
+
+/// How packets of other hosts come.
+#[derive(Debug)]
+struct Way {
+    interface: Option<String>,
+    address: Option<IpAddr>,
+    /// Whether IPv6 packets can come.
+    ipv6: bool,
+}
+
+impl Way {
+    fn of(host: &Host) -> Result<Self> {
+        let address = host.facts()?.node_ip.and_then(|ip| ip.parse().ok());
+        // One line an address, the interface last; a file only where the kernel has IPv6
+        // (net/ipv6/addrconf.c, if6_seq_show).
+        let addresses = host
+            .text(Path::new("/proc/net/if_inet6"))?
+            .unwrap_or_default();
+        let mut interfaces = addresses
+            .lines()
+            .filter_map(|line| line.split_whitespace().last());
+        Ok(Self {
+            interface: host.uplink()?,
+            address,
+            ipv6: host.is_image() || interfaces.any(|name| name != "lo"),
+        })
+    }
+
+    /// The packets whose way decides about an opening.
+    fn packets(&self, opening: &Opening) -> Vec<Packet<'_>> {
+        let mut packets = Vec::new();
+        for ipv6 in [false, true].into_iter().filter(|ipv6| !ipv6 || self.ipv6) {
+            let input = Packet {
+                hook: Hook::Input,
+                ipv6,
+                protocol: opening.protocol.number(),
+                ports: Some(opening.ports.clone()),
+                interface: self.interface.as_deref(),
+                destination: self.address.filter(|address| address.is_ipv6() == ipv6),
+            };
+            let forward = Packet {
+                hook: Hook::Forward,
+                ports: None,
+                destination: None,
+                ..input.clone()
+            };
+            packets.push(input);
+            packets.extend(opening.forward.then_some(forward));
+        }
+        packets
+    }
+}
+
+/// What refuses an opening in one rule set.
+#[derive(Debug, Default)]
+struct Verdict {
+    refusals: Vec<(Hook, bool, Refusal)>,
+    doubt: Option<String>,
+    /// How many ways were asked for.
+    ways: usize,
+}
+
+impl Verdict {
+    fn of(ruleset: &Ruleset, way: &Way, opening: &Opening) -> Self {
+        let mut verdict = Self::default();
+        for packet in way.packets(opening) {
+            verdict.ways += 1;
+            match walk(ruleset, &packet) {
+                Answer::Accepted => {}
+                Answer::Undecided(doubt) => verdict.doubt = verdict.doubt.or(Some(doubt)),
+                Answer::Refused(refusals) => {
+                    let found = |refusal| (packet.hook, packet.ipv6, refusal);
+                    verdict.refusals.extend(refusals.into_iter().map(found));
+                }
+            }
+        }
+        verdict
+    }
+
+    /// `file` is where the rules were read from, if from one.
+    fn state(&self, file: Option<&Path>) -> State {
+        let Some((hook, ipv6, refusal)) = self.refusals.first() else {
+            return match &self.doubt {
+                Some(doubt) => State::unknown(format!("it depends on {doubt}")),
+                None => State::InSync,
+            };
+        };
+        let all = self.refusals.len() >= self.ways;
+        let from = match (hook, ipv6) {
+            _ if all => "refused",
+            (Hook::Forward, false) => "refused when forwarded",
+            (Hook::Forward, true) => "refused when forwarded over IPv6",
+            (_, false) => "refused",
+            (_, true) => "refused over IPv6",
+        };
+        let origin = match (&refusal.place, file) {
+            (Some((path, line)), _) => Origin::line(path, *line),
+            (None, Some(file)) => Origin::Other(format!("{}, {}", refusal.by, file.display())),
+            (None, None) => Origin::Other(refusal.by.clone()),
+        };
+        State::differs(from, "accepted", Some(origin))
+    }
+
+    /// The rules that end these refusals.
+    fn want(&self, opening: &Opening, wanted: &mut Vec<Wanted>) {
+        for (hook, _, refusal) in &self.refusals {
+            let rule = match hook {
+                Hook::Forward => Accept::Translated,
+                Hook::Input | Hook::Other => Accept::Ports(opening.protocol, opening.ports.clone()),
+            };
+            rule::want(
+                wanted,
+                Wanted {
+                    chain: refusal.chain,
+                    before: refusal.rule,
+                    rule,
+                    serves: vec![opening.to_string()],
+                },
+            );
+        }
+    }
+}
+
+impl Kind for Ports {
+    type Observed = Observed;
+    const EXPLAIN: Explain = Explain {
+        why: "the control plane, the kubelet, node ports and the overlay are reached from other \
+              hosts; a firewall that drops their packets shows as time-outs in kubeadm join, in \
+              kubectl logs and between pods.",
+        looks_at: "live: would a new connection from another host pass every base chain on the \
+                   input hook (for node ports on forward too), as the kernel's rules stand in order, \
+                   nf_tables and legacy iptables, IPv4 and IPv6, whoever owns them. boot: the same \
+                   of what the enabled services will load: firewalld's zone, ufw's rules, \
+                   nftables.service's script, rules.v4 and rules.v6, /etc/sysconfig/iptables; with \
+                   none enabled the boot's empty rule set accepts.",
+        changes: "adds one rule (comment \"nodeprep\") before the one that refuses, in the running \
+                  kernel and in the file the boot loads; where firewalld or ufw owns the firewall, \
+                  through it. Other rules, their order and comments stay; live rules are never saved \
+                  over a file.",
+        undo: "remove the rules with the comment \"nodeprep\" (`nft -a list ruleset`, `iptables -S`) \
+               and from the file; with firewalld `firewall-cmd --remove-port=PORT/tcp`, with and \
+               without --permanent; with ufw `ufw delete allow PORT/tcp`.",
+    };
+
+    fn observe(&self, host: &Host) -> Result<Observed> {
+        let text = |error: Error| error.to_string();
+        Ok(Observed {
+            way: Way::of(host)?,
+            live: host.rules().map_err(text),
+            loaders: Loader::all(host).map_err(text),
+            firewalld: Firewalld::observe(host)?,
+        })
+    }
+
+    fn diff(&self, observed: &Observed) -> ItemPlan {
+        let mut plan = ItemPlan::default();
+        let openings = self.openings();
+        let mut live = Vec::new();
+        let mut boot = Vec::new();
+        for opening in &openings {
+            let states = (observed.live(opening), observed.boot(opening));
+            live.extend(matches!(states.0, State::Differs { .. }).then(|| opening.clone()));
+            boot.extend(matches!(states.1, State::Differs { .. }).then(|| opening.clone()));
+            plan.findings
+                .push(Finding::new(opening, states.0, states.1));
+        }
+        observed.files(&boot, &mut plan);
+        let others = observed.kernel(&live, &mut plan);
+        if let Some(firewalld) = observed.firewalld.as_ref() {
+            let permanent: &[Opening] = if firewalld.enabled { &boot } else { &[] };
+            if let Err(error) = firewalld.steps(permanent, &others, &mut plan) {
+                let cause = State::unknown(error);
+                plan.findings
+                    .iter_mut()
+                    .for_each(|f| f.boot = cause.clone());
+            }
+        }
+        plan
+    }
+}
+
+impl Ports {
+    /// All, each once, in order.
+    fn openings(&self) -> Vec<Opening> {
+        let forwarded = self.node_ports.iter().map(|opening| Opening {
+            forward: true,
+            ..opening.clone()
+        });
+        let mut all: Vec<Opening> = Vec::new();
+        for opening in self.open.iter().cloned().chain(forwarded) {
+            let same = |one: &&mut Opening| one.to_string() == opening.to_string();
+            match all.iter_mut().find(same) {
+                Some(one) => one.forward |= opening.forward,
+                None => all.push(opening),
+            }
+        }
+        all
+    }
+}
+
+impl Observed {
+    fn live(&self, opening: &Opening) -> State {
+        match &self.live {
+            Ok(ruleset) => Verdict::of(ruleset, &self.way, opening).state(None),
+            Err(cause) => State::unknown(cause),
+        }
+    }
+
+    fn boot(&self, opening: &Opening) -> State {
+        let mut states = Vec::new();
+        match &self.loaders {
+            Ok(loaders) => states.extend(loaders.iter().map(|loader| {
+                let verdict = Verdict::of(loader.ruleset(), &self.way, opening);
+                verdict.state(loader.path())
+            })),
+            Err(cause) => states.push(State::unknown(cause)),
+        }
+        let firewalld = self.firewalld.iter().filter(|firewalld| firewalld.enabled);
+        states.extend(firewalld.map(|firewalld| firewalld.boot(opening)));
+        let differs = states
+            .iter()
+            .find(|state| matches!(state, State::Differs { .. }));
+        let other = states.iter().find(|state| **state != State::InSync);
+        differs.or(other).cloned().unwrap_or(State::InSync)
+    }
+
+    /// The edits of the files that the boot's services load.
+    fn files(&self, openings: &[Opening], plan: &mut ItemPlan) {
+        for loader in self.loaders.iter().flatten() {
+            let mut wanted = Vec::new();
+            for opening in openings {
+                Verdict::of(loader.ruleset(), &self.way, opening).want(opening, &mut wanted);
+            }
+            if wanted.is_empty() {
+                continue;
+            }
+            let mut serves: Vec<String> = Vec::new();
+            for subject in wanted.iter().flat_map(|one| &one.serves) {
+                if !serves.contains(subject) {
+                    serves.push(subject.clone());
+                }
+            }
+            for step in loader.steps(&wanted) {
+                plan.boot(step, serves.clone());
+            }
+        }
+    }
+
+    /// The rules for the running kernel; gives back the openings that a running firewalld refuses,
+    /// which it is to open itself.
+    fn kernel(&self, openings: &[Opening], plan: &mut ItemPlan) -> Vec<Opening> {
+        let Ok(ruleset) = &self.live else {
+            return Vec::new();
+        };
+        let mut wanted = Vec::new();
+        let mut others = Vec::new();
+        for opening in openings {
+            let mut verdict = Verdict::of(ruleset, &self.way, opening);
+            let before = verdict.refusals.len();
+            verdict
+                .refusals
+                .retain(|(_, _, refusal)| !self.is_firewalld(ruleset, refusal.chain));
+            if verdict.refusals.len() < before {
+                others.push(opening.clone());
+            }
+            verdict.want(opening, &mut wanted);
+        }
+        for (step, serves) in rule::live(ruleset, &wanted) {
+            plan.live(step, serves);
+        }
+        others
+    }
+
+    /// Whether a running firewalld made this chain: in a table of its own, or, with its iptables
+    /// backend, in iptables' tables with chains for its zones.
+    fn is_firewalld(&self, ruleset: &Ruleset, chain: usize) -> bool {
+        let runs = self
+            .firewalld
+            .as_ref()
+            .is_some_and(|firewalld| firewalld.running);
+        let Some(chain) = ruleset.chains.get(chain).filter(|_| runs) else {
+            return false;
+        };
+        let zones = |other: &crate::firewall::Chain| {
+            other.table == chain.table
+                && ["INPUT_ZONES", "FORWARD_IN_ZONES"].contains(&&*other.name)
+        };
+        chain.table.name == "firewalld" || ruleset.chains.iter().any(zones)
+    }
+}
+
+#[cfg(test)]
+#[path = "ports/ports_test.rs"]
+mod tests;
