@@ -5,4 +5,6 @@ pub mod dropins;
 pub mod kernels;
 pub mod loader;
 pub mod modules;
+pub mod packages;
+pub mod services;
 pub mod units;

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // this module is what the fence in clippy.toml is around
 
 mod commands;
+mod cri;
 mod facts;
 mod files;
 mod firewall;
@@ -11,8 +12,8 @@ mod netfilter;
 mod overlay;
 mod perform;
 mod profiles;
+mod ready;
 mod signals;
-mod socket;
 mod store;
 mod syscall;
 mod time;
@@ -28,6 +29,7 @@ use std::rc::Rc;
 use crate::error::Result;
 use crate::firewall::Ruleset;
 
+pub use cri::{Cri, CriAnswer};
 pub use facts::Facts;
 pub use files::Kind;
 pub use lock::RunLock;
@@ -36,6 +38,7 @@ pub use perform::Prior;
 pub use profiles::{ProfileFile, default_profile, read_profile};
 pub use signals::Signals;
 pub use store::Store;
+pub use time::BLUR;
 
 /// What a host's answers are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,7 @@ pub struct Host {
     overlay: Overlay,
     read: RefCell<HashMap<PathBuf, Option<Rc<[u8]>>>>,
     listed: RefCell<HashMap<PathBuf, Rc<[String]>>>,
+    runtimes: RefCell<HashMap<PathBuf, Result<Cri>>>,
     no_boot: OnceCell<Option<&'static str>>,
     rules: OnceCell<Rc<Ruleset>>,
 }
@@ -99,6 +103,7 @@ impl Host {
             overlay: Overlay::default(),
             read: RefCell::default(),
             listed: RefCell::default(),
+            runtimes: RefCell::default(),
             no_boot: OnceCell::new(),
             rules: OnceCell::new(),
         }
@@ -110,6 +115,7 @@ impl Host {
         self.read.get_mut().clear();
         self.listed.get_mut().clear();
         self.rules.take();
+        self.runtimes.get_mut().clear();
     }
 
     /// Why this host has no running system to ask, where it has none.

@@ -1,7 +1,8 @@
 //! The registry of item kinds. Its order is the apply order: swap first, because everything later
 //! may need memory; selinux before all that a policy could refuse; modules before sysctls, because a
-//! module brings the keys; journald, which needs none of them; ports, which nothing here needs open;
-//! crictl last, because it asks for what the others made.
+//! module brings the keys; journald, which needs none of them; containerd, which needs the
+//! modules and keys; ports, which nothing here needs open; crictl last, because it asks what the
+//! others made.
 
 use serde::Serialize;
 
@@ -134,6 +135,7 @@ registry! {
     modules::Modules,
     sysctl::Sysctl,
     journald::Journald,
+    containerd::Containerd,
     ports::Ports,
     crictl::Crictl,
 }

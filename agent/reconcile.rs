@@ -1,9 +1,10 @@
 //! From plan to report: perform stage by stage, do what is due once, plan again, judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use crate::error::Result;
-use crate::host::{Host, Signals};
+use crate::error::{Error, Result};
+use crate::host::{Host, Prior, Signals};
 use crate::items::{Item, Stage};
 use crate::journal::Journal;
 use crate::plan::{ItemPlan, Plan, PlannedStep};
@@ -57,6 +58,7 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
         signals,
         account: Account::default(),
         failed: BTreeMap::new(),
+        done: Vec::new(),
         stopped: false,
     };
     let mut before = Plan::default();
@@ -92,17 +94,27 @@ pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) 
 /// Failures of steps by item and subject.
 pub type Failures = BTreeMap<(&'static str, String), String>;
 
+/// A step that was done, with what was there before.
+struct Done {
+    item: &'static str,
+    planned: PlannedStep,
+    prior: Prior,
+}
+
 struct Run<'a> {
     journal: Journal,
     signals: &'a Signals,
     account: Account,
     failed: Failures,
+    /// The steps of the stage that were done.
+    done: Vec<Done>,
     stopped: bool,
 }
 
 impl Run<'_> {
     fn stage(&mut self, host: &Host, plan: &Plan) {
         let mut due = BTreeSet::new();
+        self.done.clear();
         for item in plan.items.iter().filter(|item| item.has_work()) {
             if self.item(host, item, &due) {
                 due.extend(item.due.iter().cloned());
@@ -111,7 +123,11 @@ impl Run<'_> {
                 break;
             }
         }
-        due.iter().for_each(|due| self.settle(host, due));
+        for due in &due {
+            if let Err(error) = self.settle(host, due) {
+                self.put_back(host, plan, due, &error);
+            }
+        }
     }
 
     /// Does an item's steps; a failing one does not stop the others. Tells whether any was done,
@@ -142,7 +158,7 @@ impl Run<'_> {
             Err(error) => Err(error),
             Ok(prior) => {
                 before.extend_from_slice(prior.content());
-                let record = self.journal.step(host, item, &planned.step, prior);
+                let record = self.journal.step(host, item, &planned.step, prior.clone());
                 let Some(number) = self.written(record) else {
                     return false;
                 };
@@ -150,7 +166,14 @@ impl Run<'_> {
                 let error = done.as_ref().err().map(ToString::to_string);
                 let record = self.journal.done(host, number, error);
                 self.written(record);
-                done
+                let planned = planned.clone();
+                done.map(|()| {
+                    self.done.push(Done {
+                        item,
+                        planned,
+                        prior,
+                    })
+                })
             }
         };
         self.account
@@ -168,19 +191,59 @@ impl Run<'_> {
     }
 
     /// A second signal leaves what is due to the next run.
-    fn settle(&mut self, host: &Host, due: &Due) {
+    ///
+    /// # Errors
+    /// Where it was tried and failed.
+    fn settle(&mut self, host: &Host, due: &Due) -> Result<()> {
         if self.stopped && self.signals.came() {
             self.stop(format!("{due} was not done: do it by hand"));
-            return;
+            return Ok(());
         }
         let done = host.settle(due);
-        self.account.due.push(due.clone());
-        if let Err(error) = &done {
-            self.account.trouble.push(format!("{due}: {error}"));
+        if !self.account.due.contains(due) {
+            self.account.due.push(due.clone());
         }
-        let error = done.err().map(|error| error.to_string());
+        let error = done.as_ref().err().map(ToString::to_string);
         let record = self.journal.settled(host, due, error);
         self.written(record);
+        done
+    }
+
+    /// A daemon that does not come back with what was written for it gets back what it had: the
+    /// subjects have failed, the daemon runs. What else is due and failed is trouble.
+    fn put_back(&mut self, host: &Host, plan: &Plan, due: &Due, error: &Error) {
+        let asks = |name: &str| {
+            let mut items = plan.items.iter().filter(|item| item.item == name);
+            items.any(|item| item.due.contains(due))
+        };
+        let (ours, others) = std::mem::take(&mut self.done)
+            .into_iter()
+            .partition(|done| matches!(due, Due::Restart { .. }) && asks(done.item));
+        self.done = others;
+        let mut any = false;
+        for Done {
+            item,
+            planned,
+            prior,
+        } in Vec::into_iter(ours).rev()
+        {
+            let Some(step) = prior.restore(&planned.step) else {
+                continue;
+            };
+            let path = planned.step.file().unwrap_or(Path::new("")).to_owned();
+            let back = PlannedStep { step, ..planned };
+            any |= self.step(host, item, &back);
+            for subject in back.serves {
+                let error = format!("{error}; {} is as it was", path.display());
+                self.failed.entry((item, subject)).or_insert(error);
+            }
+        }
+        if !any {
+            self.account.trouble.push(format!("{due}: {error}"));
+        } else if let Err(error) = self.settle(host, due) {
+            let text = format!("{due}: {error} (with its old configuration)");
+            self.account.trouble.push(text);
+        }
     }
 
     /// Stops the run where the journal cannot be written: no step is done that it does not hold.

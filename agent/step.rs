@@ -133,10 +133,31 @@ pub enum Due {
         /// The directory.
         prefix: PathBuf,
     },
-    /// A unit is restarted, and waited for as its unit file says when it is ready.
+    /// A unit is restarted, or started, and waited for. Where it does not come back, the files that
+    /// were written for it get their old content, and it is restarted once more.
     Restart {
         /// The unit's name.
         unit: String,
+        /// By what it is known to be back, where systemd's word is not enough.
+        ready: Option<Probe>,
+    },
+}
+
+/// By what a restarted daemon is known to be back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "probe", rename_all = "snake_case")]
+pub enum Probe {
+    /// It answers a CRI Status, and can run containers.
+    Cri {
+        /// Where it listens.
+        socket: PathBuf,
+    },
+    /// It has written to this file since it started.
+    Written {
+        /// The file.
+        path: PathBuf,
+        /// The name of the daemon's process.
+        program: String,
     },
 }
 
@@ -236,7 +257,19 @@ impl fmt::Display for Due {
         match self {
             Self::DaemonReload => f.write_str("systemd daemon-reload"),
             Self::Tmpfiles { prefix } => write!(f, "systemd-tmpfiles for {}", prefix.display()),
-            Self::Restart { unit } => write!(f, "restart {unit}"),
+            Self::Restart { unit, ready } => {
+                write!(f, "restart {unit}")?;
+                match ready {
+                    Some(Probe::Cri { socket }) => {
+                        write!(
+                            f,
+                            " (containers keep running), wait for {}",
+                            socket.display()
+                        )
+                    }
+                    Some(Probe::Written { .. }) | None => Ok(()),
+                }
+            }
         }
     }
 }

@@ -7,6 +7,8 @@ pub fn header(file: &str) -> String {
         "sysctl.conf" => include_str!("../templates/sysctl.conf.hbs"),
         "modules-load.conf" => include_str!("../templates/modules-load.conf.hbs"),
         "journald.conf" => include_str!("../templates/journald.conf.hbs"),
+        "containerd.toml" => include_str!("../templates/containerd.toml.hbs"),
+        "hosts.toml" => include_str!("../templates/hosts.toml.hbs"),
         "crictl.yaml" => include_str!("../templates/crictl.yaml.hbs"),
         _ => include_str!("../templates/zram-generator.conf.hbs"),
     }

@@ -22,13 +22,19 @@ impl Host {
     /// # Errors
     /// Where it is not installed, fails (its last words are in the error) or exceeds 90 s.
     pub(super) fn run(&self, argv: &[&str]) -> Result<()> {
-        match self.ended(argv, None)? {
-            Ok(()) => Ok(()),
-            Err(failure) => Err(failure.into_error(argv)),
-        }
+        self.words(argv).map(drop)
     }
 
-    /// Runs a program that reads `input`, or nothing, to its end.
+    /// Runs a program to its end; what it said on both its outputs.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub(super) fn words(&self, argv: &[&str]) -> Result<String> {
+        self.ended(argv, None)?
+            .map_err(|failure| failure.into_error(argv))
+    }
+
+    /// Runs a program that reads `input`, or nothing, to its end; what it said on both its outputs.
     ///
     /// # Errors
     /// Where it is not installed or exceeds 90 s.
@@ -36,9 +42,9 @@ impl Host {
         &self,
         argv: &[&str],
         input: Option<&[u8]>,
-    ) -> Result<std::result::Result<(), Failure>> {
+    ) -> Result<std::result::Result<String, Failure>> {
         let Some((name, arguments)) = argv.split_first() else {
-            return Ok(Ok(()));
+            return Ok(Ok(String::new()));
         };
         let program = which::which_in(name, Some(PATH), "/")
             .map_err(|_| trouble!("{name} is not in {PATH}: install it"))?;
@@ -72,7 +78,7 @@ impl Host {
             ));
         };
         if output.status.success() {
-            return Ok(Ok(()));
+            return Ok(Ok(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         let from = output.stderr.len().saturating_sub(COMPLAINT);
         let complaint = String::from_utf8_lossy(output.stderr.get(from..).unwrap_or_default());

@@ -8,7 +8,7 @@ use procfs::FromRead;
 use procfs::net::RouteEntries;
 use serde::{Deserialize, Serialize};
 
-use super::{Host, Origin};
+use super::{CriAnswer, Host, Origin};
 use crate::error::{Result, trouble};
 use crate::firewall::Ruleset;
 
@@ -44,8 +44,8 @@ pub struct Facts {
 pub(super) struct Answers {
     /// As `nodeprep facts --output json` printed them there.
     pub facts: Facts,
-    /// Unix sockets that something listened on.
-    pub listening: Vec<PathBuf>,
+    /// What container runtimes told, by socket.
+    pub cri: BTreeMap<PathBuf, CriAnswer>,
     /// When files last changed, in seconds since 1970: a checkout has other times. 0 where not told.
     #[serde(default)]
     pub changed: BTreeMap<PathBuf, u64>,

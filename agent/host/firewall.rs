@@ -29,7 +29,7 @@ impl Host {
             ),
         };
         match self.ended(&argv, input.as_deref().map(str::as_bytes))? {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(failure) if failure.status.code() == Some(NOT_RUNNING) => Err(trouble!(
                 "firewalld has stopped since it was looked at: start it and run apply again"
             )),

@@ -67,6 +67,24 @@ impl Prior {
             _ => &[],
         }
     }
+
+    /// The step that gives a file its old content back, or takes it away where there was none.
+    #[must_use]
+    pub fn restore(&self, step: &Step) -> Option<Step> {
+        let Step::WriteFile { path, owner, .. } = step else {
+            return None;
+        };
+        let (path, owner) = (path.clone(), *owner);
+        match self {
+            Self::Absent => Some(Step::RemoveFile { path }),
+            Self::File { content, .. } => Some(Step::WriteFile {
+                path,
+                content: content.clone(),
+                owner,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Host {
@@ -144,8 +162,7 @@ impl Host {
                 self.running()?
                     .run(&["systemd-tmpfiles", "--create", &prefix])
             }
-            // It ends once the unit is ready (systemctl(1)); for Type=notify that is the unit's word.
-            Due::Restart { unit } => self.running()?.run(&["systemctl", "restart", unit]),
+            Due::Restart { unit, ready } => self.running()?.restart(unit, ready.as_ref()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! When something happened: a daemon that is older than the last change of its files runs with
 //! other settings than they say.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -25,6 +25,10 @@ const SLICES: [&str; 3] = [
 /// Start times in /proc/PID/stat count in ticks of this many to the second (proc(5); USER_HZ in
 /// include/asm-generic/param.h).
 const USER_HZ: u64 = 100;
+/// A process's name is cut to this length (proc(5), TASK_COMM_LEN with its NUL).
+const COMM_LENGTH: usize = 15;
+/// Start times are known to 10 ms, file times to a tick of the kernel, which is no longer.
+pub const BLUR: Duration = Duration::from_millis(20);
 
 impl Host {
     /// When a file or directory last changed, in content, name or mode; for a link the later of the
@@ -62,42 +66,68 @@ impl Host {
         })))
     }
 
-    /// When the main process of a service of the system started; none where it does not run.
+    /// When the process `program` of a service of the system started; none where it does not run.
+    /// A service's cgroup can hold others: containerd's shims are older than the containerd that
+    /// was restarted.
     ///
     /// # Errors
     /// Where that cannot be told: no cgroups, or a /proc that hides other users' processes.
-    pub fn started(&self, unit: &str) -> Result<Option<SystemTime>> {
-        let Some(process) = self.process_of(unit)? else {
-            return Ok(None);
-        };
-        let path = Path::new("/proc").join(process).join("stat");
-        let Some(stat) = self.bytes(&path)? else {
-            return Err(trouble!("{}: not there, or hidden from us", path.display()));
-        };
-        let stat = Stat::from_read(&*stat).map_err(|e| trouble!("{}: {e}", path.display()))?;
-        let since_boot = Duration::from_millis(stat.starttime * (1000 / USER_HZ));
-        Ok(Some(self.booted()? + since_boot))
+    pub fn started(&self, unit: &str, program: &str) -> Result<Option<SystemTime>> {
+        let mut hidden = None;
+        let name = program.get(..COMM_LENGTH).unwrap_or(program);
+        for process in self.processes_of(unit)?.lines() {
+            let path = Path::new("/proc").join(process).join("stat");
+            let Some(stat) = self.bytes(&path)? else {
+                // It has ended since, or others' processes are hidden.
+                hidden = Some(path);
+                continue;
+            };
+            let stat = Stat::from_read(&*stat).map_err(|e| trouble!("{}: {e}", path.display()))?;
+            if stat.comm == name {
+                let since_boot = Duration::from_millis(stat.starttime * (1000 / USER_HZ));
+                return Ok(Some(self.booted()? + since_boot));
+            }
+        }
+        match hidden {
+            None => Ok(None),
+            Some(path) => Err(trouble!("{}: not there, or hidden from us", path.display())),
+        }
     }
 
-    /// The time; none for a tree.
-    #[must_use]
-    pub fn now(&self) -> Option<SystemTime> {
-        (self.origin == Origin::Live).then(SystemTime::now)
+    /// The one of `paths` that changed last, if that was after a daemon had started: then the daemon
+    /// has not read it as it is now.
+    ///
+    /// # Errors
+    /// Where a path cannot be looked up, or changed in the future by its time: no restart would make
+    /// a daemon younger than that.
+    pub fn changed_since(&self, started: SystemTime, paths: &[PathBuf]) -> Result<Option<PathBuf>> {
+        let mut last: Option<(SystemTime, &PathBuf)> = None;
+        for path in paths {
+            last = last.max(self.changed(path)?.map(|changed| (changed, path)));
+        }
+        let now = (self.origin == Origin::Live).then(SystemTime::now);
+        match last {
+            Some((changed, path)) if now.is_some_and(|now| changed > now + BLUR) => Err(trouble!(
+                "{} changed in the future, says its time: touch it",
+                path.display()
+            )),
+            Some((changed, path)) if changed > started + BLUR => Ok(Some(path.clone())),
+            _ => Ok(None),
+        }
     }
 
-    /// The first process of the service's cgroup, which for a daemon that does not fork is its only.
-    fn process_of(&self, unit: &str) -> Result<Option<String>> {
+    /// The processes of the service's cgroup, one a line.
+    fn processes_of(&self, unit: &str) -> Result<String> {
         let mut slices = false;
         for slice in SLICES.map(Path::new) {
             let processes = self.text(&slice.join(unit).join("cgroup.procs"))?;
-            let first = processes.as_deref().and_then(|text| text.lines().next());
-            if let Some(process) = first {
-                return Ok(Some(process.to_owned()));
+            if let Some(processes) = processes.filter(|text| !text.trim().is_empty()) {
+                return Ok(processes);
             }
             slices |= self.is_directory(slice)?;
         }
         match slices {
-            true => Ok(None),
+            true => Ok(String::new()),
             false => Err(trouble!("no system.slice below /sys/fs/cgroup")),
         }
     }

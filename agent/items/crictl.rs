@@ -9,7 +9,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 use super::{Explain, Kind, Stage};
 use crate::error::{Result, trouble};
 use crate::finding::{Finding, Origin, State};
-use crate::host::Host;
+use crate::host::{Cri, Host};
 use crate::plan::ItemPlan;
 use crate::step::{Owner, Step};
 use crate::template;
@@ -78,8 +78,8 @@ struct Key {
     name: String,
     wanted: String,
     found: Option<(String, usize)>,
-    /// For an endpoint: whether something listens there, or why that is not known.
-    listens: Option<std::result::Result<bool, String>>,
+    /// For an endpoint: what the runtime there tells.
+    runtime: Option<Result<Cri>>,
 }
 
 impl Crictl {
@@ -108,7 +108,7 @@ impl Kind for Crictl {
         why: "crictl is how an administrator, and kubeadm's own hints, look into the runtime; \
               without its file it guesses the socket, warns at each call, and can hit the wrong one.",
         looks_at: "/etc/crictl.yaml, which crictl reads at each call, so live and boot are one; live \
-                   also: does something listen on the endpoint. CRI_CONFIG_FILE in /etc/environment.",
+                   also: does a runtime answer a CRI Status on the endpoint. CRI_CONFIG_FILE in /etc/environment.",
         changes: "the keys named, in /etc/crictl.yaml; other keys, comments and order stay.",
         undo: "edit or remove /etc/crictl.yaml.",
     };
@@ -128,12 +128,12 @@ impl Kind for Crictl {
             let found =
                 value.map(|value| (value, line_of(&text, &name).map_or(0, |(line, _)| line)));
             let socket = wanted.strip_prefix("unix://").map(PathBuf::from);
-            let listens = socket.map(|path| host.listens(&path).map_err(|error| error.to_string()));
+            let runtime = socket.map(|path| host.cri(&path));
             keys.push(Key {
                 name,
                 wanted,
                 found,
-                listens,
+                runtime,
             });
         }
         Ok(Observed {
@@ -199,10 +199,14 @@ impl Key {
     }
 
     fn live(&self, file: &State) -> State {
-        match &self.listens {
+        match &self.runtime {
             _ if *file != State::InSync => file.clone(),
-            None | Some(Ok(true)) => State::InSync,
-            Some(Ok(false)) => State::blocked(format!(
+            None | Some(Ok(Cri::Answers(_))) => State::InSync,
+            Some(Ok(Cri::Off(complaint, _))) => State::blocked(format!(
+                "no CRI on {} ({complaint}): enable it in the runtime",
+                self.wanted
+            )),
+            Some(Ok(Cri::Absent)) => State::blocked(format!(
                 "nothing listens on {}: start the runtime",
                 self.wanted
             )),
@@ -333,7 +337,7 @@ mod tests {
             name: "timeout".into(),
             wanted: "10".into(),
             found: None,
-            listens: None,
+            runtime: None,
         };
         let edits = |old: &str| kept(old, &set(old, "timeout", "10"), std::slice::from_ref(&key));
         assert!(!edits("{timeout: 2}") && !edits("timeout:\n  2\n"));

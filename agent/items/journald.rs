@@ -7,22 +7,23 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use super::{Explain, Kind};
 use crate::error::Result;
 use crate::finding::{Finding, Origin, State};
-use crate::host::Host;
+use crate::host::{BLUR, Host};
 use crate::items::sysctl::FileName;
 use crate::plan::ItemPlan;
-use crate::step::{Due, Owner, Step};
+use crate::step::{Due, Owner, Probe, Step};
 
 use merge::{Assignment, Merge};
 use value::{Meaning, Wanted};
 
 const UNIT: &str = "systemd-journald.service";
+const PROGRAM: &str = "systemd-journald";
 const DIRECTORY: &str = "/etc/systemd/journald.conf.d";
 /// The drop-in that outranks later files of others.
 const LAST: &str = "/etc/systemd/journald.conf.d/zzz-nodeprep.conf";
@@ -30,8 +31,6 @@ const LAST: &str = "/etc/systemd/journald.conf.d/zzz-nodeprep.conf";
 const STORE: &str = "/var/log/journal";
 /// The subject that tells whether journald runs with what its files say.
 const RUNNING: &str = "running journald";
-/// Start times are known to 10 ms, file times to a tick of the kernel, which is no longer.
-const BLUR: Duration = Duration::from_millis(20);
 
 /// `[journald]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -77,6 +76,8 @@ enum Running {
 #[derive(Debug)]
 struct Store {
     directory: bool,
+    /// The file journald writes to there.
+    file: PathBuf,
     /// Whether journald writes to its file there.
     live: State,
 }
@@ -111,12 +112,16 @@ impl Kind for Journald {
             .keys()
             .map(|name| merge.winner(name).cloned())
             .collect();
-        let started = host.started(UNIT);
+        let started = host.started(UNIT, PROGRAM);
         let running = match (&started, host.no_live().or(host.no_boot())) {
             (_, Some(reason)) => Running::NotHere(reason),
             (Err(error), None) => Running::NotKnown(error.to_string()),
             (Ok(None), None) => Running::Stopped,
-            (Ok(Some(started)), None) => age(host, *started, &merge.paths)?,
+            (Ok(Some(started)), None) => match host.changed_since(*started, &merge.paths) {
+                Ok(None) => Running::Younger,
+                Ok(Some(path)) => Running::Older(path),
+                Err(cause) => Running::NotKnown(cause.to_string()),
+            },
         };
         let store = match self.is_persistent() {
             true => Some(Store::read(host, &running, started.ok().flatten())?),
@@ -171,7 +176,15 @@ impl Kind for Journald {
             restart |= store.add_to(&mut plan) && !self.loses_storage(observed);
         }
         if restart {
-            plan.due.push(Due::Restart { unit: UNIT.into() });
+            let written = |store: &Store| Probe::Written {
+                path: store.file.clone(),
+                program: PROGRAM.into(),
+            };
+            let store = observed.store.as_ref();
+            plan.due.push(Due::Restart {
+                unit: UNIT.into(),
+                ready: store.filter(|_| !self.loses_storage(observed)).map(written),
+            });
         }
         plan
     }
@@ -228,13 +241,19 @@ impl Running {
 impl Store {
     fn read(host: &Host, running: &Running, started: Option<SystemTime>) -> Result<Self> {
         let directory = host.is_directory(Path::new(STORE))?;
-        let live = match (running, written(host, started)) {
+        let machine = host.text(Path::new("/etc/machine-id"))?.unwrap_or_default();
+        let file = Path::new(STORE).join(machine.trim()).join("system.journal");
+        let live = match (running, written(host, &file, started)) {
             (Running::NotHere(_) | Running::NotKnown(_), _) => running.state(),
             (_, Ok(true)) => State::InSync,
             (_, Ok(false)) => State::differs("not written to", "system.journal in it", None),
             (_, Err(cause)) => State::unknown(cause),
         };
-        Ok(Self { directory, live })
+        Ok(Self {
+            directory,
+            file,
+            live,
+        })
     }
 
     /// Adds what is found and done; tells whether journald must open its file.
@@ -267,30 +286,9 @@ fn judge(wanted: &Wanted, winner: Option<&Assignment>) -> State {
     }
 }
 
-/// Whether journald, once started, has read its files as they are now.
-fn age(host: &Host, started: SystemTime, paths: &[PathBuf]) -> Result<Running> {
-    let mut last: Option<(SystemTime, &PathBuf)> = None;
-    for path in paths {
-        last = last.max(host.changed(path)?.map(|changed| (changed, path)));
-    }
-    Ok(match last {
-        // A restart would not make journald younger than that.
-        Some((changed, path)) if host.now().is_some_and(|now| changed > now + BLUR) => {
-            let shown = path.display();
-            Running::NotKnown(format!(
-                "{shown} changed in the future, says its time: touch it"
-            ))
-        }
-        Some((changed, path)) if changed > started + BLUR => Running::Older(path.clone()),
-        _ => Running::Younger,
-    })
-}
-
 /// Whether the journald that started then has written to its file on disk: it does so first of all.
-fn written(host: &Host, started: Option<SystemTime>) -> Result<bool> {
-    let machine = host.text(Path::new("/etc/machine-id"))?.unwrap_or_default();
-    let file = Path::new(STORE).join(machine.trim()).join("system.journal");
-    let changed = host.changed(&file)?;
+fn written(host: &Host, file: &Path, started: Option<SystemTime>) -> Result<bool> {
+    let changed = host.changed(file)?;
     Ok(started
         .zip(changed)
         .is_some_and(|(started, changed)| changed + BLUR >= started))

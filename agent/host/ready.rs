@@ -1,0 +1,94 @@
+//! Restarting a daemon and waiting until it is of use: systemd's word is about the process, and a
+//! containerd whose CRI plugin has failed is an active unit.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::cri::{self, Cri};
+use super::{BLUR, Host};
+use crate::error::{Result, trouble};
+use crate::step::Probe;
+
+/// containerd opens its database and looks at every container first; under emulation that has
+/// taken ten seconds.
+const COMES_BACK: Duration = Duration::from_secs(30);
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How much of a daemon's log is searched for its complaint.
+const LOG_LINES: &str = "200";
+
+impl Host {
+    pub(super) fn restart(&self, unit: &str, ready: Option<&Probe>) -> Result<()> {
+        // It ends once the unit is ready (systemctl(1)); for Type=notify that is the unit's word.
+        self.run(&["systemctl", "restart", unit])
+            .and_then(|()| match ready {
+                None => Ok(()),
+                Some(Probe::Cri { socket }) => runtime_comes(socket),
+                Some(Probe::Written { path, program }) => self.writes(unit, program, path),
+            })
+            .map_err(|error| match self.complaint(unit) {
+                Some(complaint) => trouble!("{error}: {complaint}"),
+                None => error,
+            })
+    }
+
+    /// A daemon that never writes is judged by the plan that is made next.
+    fn writes(&self, unit: &str, program: &str, path: &Path) -> Result<()> {
+        let until = Instant::now() + COMES_BACK;
+        while Instant::now() < until {
+            self.read.borrow_mut().clear();
+            let times = (self.started(unit, program)?, self.changed(path)?);
+            if matches!(times, (Some(started), Some(changed)) if changed + BLUR >= started) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// The last error in a unit's log, if that can be read.
+    fn complaint(&self, unit: &str) -> Option<String> {
+        let argv = [
+            "journalctl",
+            "--no-pager",
+            "--output=cat",
+            "--lines",
+            LOG_LINES,
+            "--unit",
+            unit,
+        ];
+        let log = self.words(&argv).ok()?;
+        let bad = |line: &&str| {
+            let loud = [
+                "level=error",
+                "level=fatal",
+                "containerd: ",
+                "failed to load plugin",
+            ];
+            loud.iter().any(|word| line.contains(word))
+        };
+        log.lines().rfind(bad).map(|line| line.trim().to_owned())
+    }
+}
+
+fn runtime_comes(socket: &Path) -> Result<()> {
+    let until = Instant::now() + COMES_BACK;
+    loop {
+        let last = match cri::ask(socket) {
+            Ok(Cri::Answers(answer)) => match answer.not_ready {
+                None => return Ok(()),
+                Some(reason) => trouble!("{}: not ready: {reason}", socket.display()),
+            },
+            // A daemon registers its services before it listens: this one will not come.
+            Ok(Cri::Off(complaint, _)) => {
+                return Err(trouble!("no CRI on {}: {complaint}", socket.display()));
+            }
+            Ok(Cri::Absent) => trouble!("nothing listens on {}", socket.display()),
+            Err(error) => error,
+        };
+        if Instant::now() > until {
+            return Err(last);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
