@@ -155,6 +155,10 @@ impl Host {
     /// Where systemd refuses or does not answer in time.
     pub fn settle(&self, due: &Due) -> Result<()> {
         tracing::info!("{due}");
+        if self.origin == Origin::Captured {
+            // Nothing runs in a tree that could be restarted, and nothing runs with old files.
+            return Ok(());
+        }
         match due {
             Due::DaemonReload => self.running()?.run(&["systemctl", "daemon-reload"]),
             Due::Tmpfiles { prefix } => {

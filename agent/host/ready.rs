@@ -2,7 +2,7 @@
 //! containerd whose CRI plugin has failed is an active unit.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cri::{self, Cri};
 use super::{BLUR, Host};
@@ -14,11 +14,10 @@ use crate::step::Probe;
 const COMES_BACK: Duration = Duration::from_secs(30);
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How much of a daemon's log is searched for its complaint.
-const LOG_LINES: &str = "200";
 
 impl Host {
     pub(super) fn restart(&self, unit: &str, ready: Option<&Probe>) -> Result<()> {
+        let begin = SystemTime::now();
         // It ends once the unit is ready (systemctl(1)); for Type=notify that is the unit's word.
         self.run(&["systemctl", "restart", unit])
             .and_then(|()| match ready {
@@ -26,7 +25,7 @@ impl Host {
                 Some(Probe::Cri { socket }) => runtime_comes(socket),
                 Some(Probe::Written { path, program }) => self.writes(unit, program, path),
             })
-            .map_err(|error| match self.complaint(unit) {
+            .map_err(|error| match self.complaint(unit, begin) {
                 Some(complaint) => trouble!("{error}: {complaint}"),
                 None => error,
             })
@@ -46,26 +45,23 @@ impl Host {
         Ok(())
     }
 
-    /// The last error in a unit's log, if that can be read.
-    fn complaint(&self, unit: &str) -> Option<String> {
+    /// What containerd says of a start that failed, if its log can be read: its last words where it
+    /// ended, else why the CRI plugin did not load. Other plugins complain at every start.
+    fn complaint(&self, unit: &str, since: SystemTime) -> Option<String> {
+        let since = since.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let since = format!("--since=@{since}");
         let argv = [
             "journalctl",
             "--no-pager",
             "--output=cat",
-            "--lines",
-            LOG_LINES,
+            &since,
             "--unit",
             unit,
         ];
         let log = self.words(&argv).ok()?;
         let bad = |line: &&str| {
-            let loud = [
-                "level=error",
-                "level=fatal",
-                "containerd: ",
-                "failed to load plugin",
-            ];
-            loud.iter().any(|word| line.contains(word))
+            line.starts_with("containerd: ")
+                || line.contains("failed to load plugin") && line.contains("cri")
         };
         log.lines().rfind(bad).map(|line| line.trim().to_owned())
     }

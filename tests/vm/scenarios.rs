@@ -1,6 +1,7 @@
 //! The scenarios, each on a machine of its own.
 
 mod break_each;
+mod containerd;
 mod pristine;
 mod selinux;
 
@@ -10,4 +11,8 @@ use crate::image::Image;
 pub type Body = fn(&Image);
 
 /// Name and body of each.
-pub const ALL: [(&str, Body); 2] = [("pristine", pristine::run), ("selinux", selinux::run)];
+pub const ALL: [(&str, Body); 3] = [
+    ("pristine", pristine::run),
+    ("containerd", containerd::run),
+    ("selinux", selinux::run),
+];

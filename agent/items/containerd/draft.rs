@@ -66,14 +66,17 @@ impl<'a> Draft<'a> {
             return State::blocked(reason);
         }
         let wanted = Found::text(&setting.wanted);
-        let (from, mut origin) = match (&found, self.config.dialect()) {
-            (Some(found), _) => (found.shown(), Some(found.origin())),
-            (None, None) => (self.ignored(), None),
-            (None, Some(_)) => ("not set".into(), None),
+        let outranked = self.config.outranked(&setting.key);
+        let (from, origin) = match (&found, outranked, self.config.dialect()) {
+            (Some(found), _, _) => (found.shown(), Some(found.origin())),
+            (None, Some(import), _) => (
+                "not set: the import replaces the whole plugin".into(),
+                Some(Origin::file(&import.path)),
+            ),
+            (None, None, None) => (self.ignored(), None),
+            (None, None, Some(_)) => ("not set".into(), None),
         };
-        if let Some(file) = self.config.outranked(&setting.key) {
-            origin.get_or_insert_with(|| Origin::file(&file.path));
-        } else if !self.set(setting) {
+        if outranked.is_none() && !self.set(setting) {
             return self.stuck();
         }
         State::differs(from, wanted, origin)

@@ -28,15 +28,16 @@ pub fn set(text: &str, path: &[&str], value: &Value) -> Option<String> {
     if header.is_some() && !(begun && missing.is_empty()) {
         return Some(append(text, tables, last, value));
     }
+    let indent = header.map_or("".into(), indent_below);
     let table = item.as_table_like_mut()?;
     match missing.split_first() {
-        None => put(table, last, value),
+        None => put(table, last, value, &indent),
         Some((first, rest)) => {
             let mut inner = InlineTable::from_iter([(*last, value.clone())]);
             for name in rest.iter().rev() {
                 inner = InlineTable::from_iter([(*name, Value::InlineTable(inner))]);
             }
-            put(table, first, &Value::InlineTable(inner));
+            put(table, first, &Value::InlineTable(inner), "");
         }
     }
     Some(close(text, &document))
@@ -50,19 +51,34 @@ pub fn enable_cri(text: &str) -> Option<String> {
     let mut comments = String::new();
     let mut kept = Array::new();
     for mut plugin in plugins.iter().cloned() {
-        let blank = plugin.decor().prefix().and_then(RawString::as_str);
-        let blank = blank.unwrap_or_default().to_owned();
+        let [before, after] = [plugin.decor().prefix(), plugin.decor().suffix()].map(|blank| {
+            blank
+                .and_then(RawString::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        });
         if is_cri(&plugin) {
-            let lines = blank.rsplit_once('\n').map_or("", |(lines, _)| lines);
-            comments += lines.trim_end();
+            for comment in [before, after].iter().filter(|blank| blank.contains('#')) {
+                let (lines, indent) = comment.rsplit_once('\n').unwrap_or((comment, ""));
+                comments += &format!("{}\n{indent}", lines.trim_end());
+            }
         } else {
-            let prefix = std::mem::take(&mut comments) + &blank;
-            plugin.decor_mut().set_prefix(prefix);
+            let comments = std::mem::take(&mut comments);
+            if !comments.is_empty() {
+                plugin
+                    .decor_mut()
+                    .set_prefix(comments + before.trim_start());
+            }
             kept.push_formatted(plugin);
         }
     }
     let end = plugins.trailing().as_str().unwrap_or_default();
-    kept.set_trailing(comments + end);
+    // A comment ends with its line.
+    let end = match comments.is_empty() || end.contains('\n') {
+        true => end,
+        false => "\n",
+    };
+    kept.set_trailing(comments.trim_end().to_owned() + end);
     kept.set_trailing_comma(plugins.trailing_comma() && !kept.is_empty());
     *kept.decor_mut() = plugins.decor().clone();
     *plugins = kept;
@@ -96,7 +112,7 @@ pub fn convert(text: &str) -> Option<String> {
             tables.insert("io.containerd.grpc.v1.cri", cri);
         }
     }
-    put(document.as_table_mut(), "version", &Value::from(2));
+    put(document.as_table_mut(), "version", &Value::from(2), "");
     for name in plugins {
         let list = document.get_mut(name).and_then(Item::as_array_mut);
         for plugin in list.into_iter().flat_map(Array::iter_mut) {
@@ -134,22 +150,38 @@ fn plain(text: &str) -> Cow<'_, str> {
 }
 
 /// Sets a key, the blanks and the comment around an old value kept.
-fn put(table: &mut dyn TableLike, name: &str, value: &Value) {
+/// A new key is indented as its neighbours are, else as told.
+fn put(table: &mut dyn TableLike, name: &str, value: &Value, indent: &str) {
     if let Some(old) = table.get_mut(name).and_then(Item::as_value_mut) {
         let decor = old.decor().clone();
         *old = value.clone();
         *old.decor_mut() = decor;
         return;
     }
-    let indent = table.iter().next().map(|(first, _)| first.to_owned());
-    let indent = indent.and_then(|first| {
-        let prefix = table.key(&first)?.leaf_decor().prefix()?.as_str()?;
-        let line = prefix.rsplit('\n').next()?;
-        Some(line.to_owned()).filter(|line| !line.is_empty() && line.trim().is_empty())
-    });
+    let indent = neighbours(table).unwrap_or_else(|| indent.to_owned());
     table.insert(name, Item::Value(value.clone()));
-    if let (Some(indent), Some(mut key)) = (indent, table.key_mut(name)) {
+    if let Some(mut key) = table.key_mut(name).filter(|_| !indent.is_empty()) {
         key.leaf_decor_mut().set_prefix(indent);
+    }
+}
+
+/// The blanks before the first key of a table.
+fn neighbours(table: &dyn TableLike) -> Option<String> {
+    let mut keys = table.iter().filter(|(_, item)| item.is_value());
+    let (first, _) = keys.next()?;
+    let prefix = table.key(first)?.leaf_decor().prefix();
+    let line = prefix.and_then(RawString::as_str).unwrap_or_default();
+    let line = line.rsplit('\n').next()?;
+    line.trim().is_empty().then(|| line.to_owned())
+}
+
+/// A step more than the header of a table, where that is indented.
+fn indent_below(header: &toml_edit::Table) -> String {
+    let prefix = header.decor().prefix().and_then(RawString::as_str);
+    match prefix.and_then(|prefix| prefix.rsplit('\n').next()) {
+        None | Some("") => String::new(),
+        Some(blank) if blank.contains('\t') => format!("{blank}\t"),
+        Some(blank) => format!("{blank}  "),
     }
 }
 

@@ -36,6 +36,17 @@ fn a_key_is_added_to_its_table() {
 }
 
 #[test]
+fn a_key_is_indented_as_its_table() {
+    let old = "version = 2\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      bin_dir = \"/usr/lib/cni\"\n";
+    let path = [CGROUP[0], CGROUP[1], "sandbox_image"];
+    let new = set(old, &path, &"pause".into()).unwrap();
+    assert_eq!(
+        new,
+        old.replace("cri\"]\n", "cri\"]\n    sandbox_image = \"pause\"\n")
+    );
+}
+
+#[test]
 fn a_table_that_is_not_there_stands_at_the_end() {
     let header = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\nSystemdCgroup = true\n";
     for old in [
@@ -86,6 +97,14 @@ fn only_cri_is_enabled() {
         (
             "disabled_plugins = [\n  \"aufs\", # no\n  \"io.containerd.cri.v1.images\",\n  \"io.containerd.cri.v1.runtime\",\n]\n",
             "disabled_plugins = [\n  \"aufs\", # no\n]\n",
+        ),
+        (
+            "disabled_plugins = [\n  \"aufs\", # old\n  \"cri\", # docker\n  \"opt\" ]\n",
+            "disabled_plugins = [\n  \"aufs\", # old\n  # docker\n  \"opt\" ]\n",
+        ),
+        (
+            "disabled_plugins = [\n  \"cri\" # off\n]\n",
+            "disabled_plugins = [ # off\n]\n",
         ),
     ] {
         assert_eq!(enable_cri(old).unwrap(), new);

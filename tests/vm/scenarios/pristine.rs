@@ -32,6 +32,7 @@ pub fn run(image: &Image) {
     again(&mut machine);
     let prepared = guest::files(&mut machine);
     let expected = [
+        "/etc/containerd/config.toml",
         "/etc/crictl.yaml",
         "/etc/fstab",
         "/etc/modules-load.d/kubernetes.conf",
