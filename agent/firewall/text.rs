@@ -90,7 +90,7 @@ impl Shown<'_> {
         while let Some(note) = notes.next() {
             let is_target = notes.peek().is_none() && !note.starts_with('-');
             words.push(if is_target {
-                format!("-j {note}")
+                format!("-j {}", target(&note))
             } else {
                 note
             });
@@ -178,6 +178,16 @@ impl Shown<'_> {
             On::Undecided(words) => (words.clone(), String::new()),
         };
         format!("{field} {not}{value}").trim_end().to_owned()
+    }
+}
+
+/// nft's statement as the target that iptables makes it of.
+fn target(note: &str) -> String {
+    match note.split_once(" prefix ") {
+        Some((statement, prefix)) => {
+            format!("{} --log-prefix {prefix}", statement.to_uppercase())
+        }
+        None => note.to_uppercase(),
     }
 }
 

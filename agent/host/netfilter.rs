@@ -49,11 +49,16 @@ impl Host {
     /// netlink socket for it loads nfnetlink (`netlink_create` in net/netlink/af_netlink.c), and a
     /// request nf_tables (`nfnetlink_rcv_msg` in net/netfilter/nfnetlink.c).
     fn has_nftables(&self) -> Result<bool> {
-        // A kernel that can load nothing: whatever answers is built in.
-        if self.kind(Path::new("/sys/module/nf_tables"))?.is_some()
-            || self.kind(Path::new("/proc/modules"))?.is_none()
-        {
+        let is_ours = |line: &str| line.starts_with("nf_tables ");
+        if self.kind(Path::new("/sys/module/nf_tables"))?.is_some() {
             return Ok(true);
+        }
+        match self.text(Path::new("/proc/modules"))? {
+            // A kernel that can load nothing: whatever answers is built in.
+            None => return Ok(true),
+            // /sys may not be mounted.
+            Some(modules) if modules.lines().any(is_ours) => return Ok(true),
+            Some(_) => {}
         }
         let release = self.kernel_release()?.unwrap_or_default();
         let list = Path::new("/lib/modules")

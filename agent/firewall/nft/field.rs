@@ -143,11 +143,11 @@ impl Part {
             Field::DestinationPort => ports(bounds).map(On::DestinationPort),
             Field::InputName => interfaces(bounds).map(On::InputInterface),
             Field::OutputName => interfaces(bounds).map(On::OutputInterface),
-            Field::InputIndex => {
-                each(bounds, |index| Some(vec![interface(index)?])).map(On::InputInterface)
-            }
+            Field::InputIndex => each(bounds, |index| Some(interface(index).into_iter().collect()))
+                .map(On::InputInterface),
             Field::OutputIndex => {
-                each(bounds, |index| Some(vec![interface(index)?])).map(On::OutputInterface)
+                each(bounds, |index| Some(interface(index).into_iter().collect()))
+                    .map(On::OutputInterface)
             }
             Field::State => each(bounds, |bits| names_of(bits, &STATES)).map(On::Connection),
             Field::Mark => single(bounds).map(|value| On::Mark {

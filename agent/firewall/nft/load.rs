@@ -4,7 +4,7 @@ use super::super::netlink::Attributes;
 use super::field::{Field, Part};
 
 /// What a register and those after it hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Load {
     /// One after the other.
     pub parts: Vec<Part>,
@@ -89,6 +89,11 @@ impl Load {
         self.parts.iter().map(|part| part.length).sum()
     }
 
+    /// Its first field, as nft writes it.
+    pub fn words(&self) -> String {
+        self.parts.first().map(Part::words).unwrap_or_default()
+    }
+
     /// With the bits that a mask leaves.
     pub fn masked(mut self, mask: &[u8]) -> Self {
         let mut rest = mask;
@@ -106,12 +111,14 @@ impl Load {
     }
 }
 
+/// The name of a `meta`'s key.
+pub(super) fn meta_name(key: u32) -> Option<&'static str> {
+    META.get(usize::try_from(key).ok()?).copied()
+}
+
 /// What a `meta` loads.
 pub(super) fn meta(key: u32) -> Load {
-    let name = usize::try_from(key)
-        .ok()
-        .and_then(|key| META.get(key))
-        .copied();
+    let name = meta_name(key);
     let (field, length) = match name.unwrap_or_default() {
         "protocol" => (Field::EtherType, 2),
         "mark" => (Field::Mark, 4),
@@ -227,6 +234,10 @@ fn header(base: u32, ipv6: Option<bool>, ports: bool) -> Vec<(usize, usize, Fiel
             (0, 2, Field::SourcePort),
             (2, 2, Field::DestinationPort),
             (13, 1, Field::TcpFlags),
+        ],
+        (TRANSPORT, _) => vec![
+            (0, 1, Field::Unknown("icmp type".into())),
+            (1, 1, Field::Unknown("icmp code".into())),
         ],
         _ => Vec::new(),
     }

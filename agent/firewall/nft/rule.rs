@@ -35,6 +35,9 @@ pub(super) struct Run<'a> {
     pub(super) registers: BTreeMap<u32, Load>,
     clauses: Vec<Clause>,
     pub(super) ways: Option<Vec<Way>>,
+    /// How many clauses there were after the last "at least", and what it asked: an "at most" that
+    /// follows makes it a range.
+    least: Option<(usize, Load, Vec<u8>)>,
     /// What it does besides, as nft writes it.
     notes: Vec<String>,
     verdict: Option<Verdict>,
@@ -45,8 +48,7 @@ pub(super) struct Run<'a> {
 /// IPPROTO_ICMP and IPPROTO_ICMPV6: what has no ports.
 const ICMP: [u8; 2] = [1, 58];
 /// The instructions whose outcome we don't know, with their attribute for the register they load.
-const LOADS: [(&str, u16); 9] = [
-    ("byteorder", 2),
+const LOADS: [(&str, u16); 8] = [
     ("exthdr", 1),
     ("hash", 2),
     ("numgen", 1),
@@ -81,6 +83,7 @@ impl Program<'_> {
             registers: BTreeMap::new(),
             clauses: Vec::new(),
             ways: None,
+            least: None,
             notes: Vec::new(),
             verdict: None,
             counted: false,
@@ -105,7 +108,10 @@ impl Run<'_> {
     /// Runs an instruction; none where we don't know it or it has not got what it needs.
     fn step(&mut self, name: &str, a: Attributes) -> Option<()> {
         match name {
-            "meta" if a.get(1).is_none() => self.notes.push("meta set".into()),
+            "meta" if a.get(1).is_none() => {
+                let name = load::meta_name(a.number(2)?).unwrap_or("something");
+                self.notes.push(format!("meta {name} set"));
+            }
             "meta" => self.load(a.number(1)?, load::meta(a.number(2)?)),
             "payload" if a.get(1).is_none() => self.notes.push("payload set".into()),
             "payload" => {
@@ -116,6 +122,10 @@ impl Run<'_> {
             "ct" => self.load(a.number(1)?, load::connection(a.number(2)?)),
             "fib" => self.load(a.number(1)?, load::route(a)),
             "bitwise" => self.mask(a)?,
+            "byteorder" => {
+                let words = self.register(a.number(1)?).words();
+                self.load(a.number(2)?, Load::unknown(&words));
+            }
             "cmp" => {
                 let load = self.register(a.number(1)?);
                 self.compare(&load, a.number(2)?, a.nested(3).get(1)?);
@@ -241,10 +251,23 @@ impl Run<'_> {
             1 => self.ask(load, true, equal()),
             2 if zero => self.push(On::Never, false, None),
             2 => self.ask(load, false, vec![(least, before(value))]),
-            3 => self.ask(load, false, vec![(least, value.to_vec())]),
+            3 => {
+                let low = self
+                    .least
+                    .take()
+                    .filter(|begun| begun.0 == self.clauses.len() && begun.1 == *load);
+                let low = low.map(|(_, _, low)| {
+                    self.clauses.pop();
+                    low
+                });
+                self.ask(load, false, vec![(low.unwrap_or(least), value.to_vec())]);
+            }
             4 if value == most => self.push(On::Never, false, None),
             4 => self.ask(load, false, vec![(after(value), most)]),
-            5 => self.ask(load, false, vec![(value.to_vec(), most)]),
+            5 => {
+                self.ask(load, false, vec![(value.to_vec(), most)]);
+                self.least = Some((self.clauses.len(), load.clone(), value.to_vec()));
+            }
             _ => self.doubt("cmp"),
         }
     }

@@ -4,12 +4,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, send, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send,
+    setsockopt, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use crate::error::{Error, Result, trouble};
+use crate::error::{Result, trouble};
 use crate::firewall::Ruleset;
 use crate::firewall::netlink::{messages, request};
 use crate::firewall::nft::{self, SUBSYSTEM};
@@ -40,40 +40,32 @@ const PATIENCE: i64 = 5;
 /// A kube-proxy changes rules every second or so, and a dump of ten thousand takes some ten
 /// milliseconds.
 const ATTEMPTS: usize = 10;
-
-/// What stopped a dump.
-enum Stop {
-    /// The rules changed meanwhile.
-    Changed,
-    /// The kernel has no nf_tables.
-    Absent,
-    Failed(Error),
-}
+/// What the kernel calls a dump that something changed under (`nl_dump_check_consistent`), too.
+const CHANGED: Errno = Errno::EINTR;
 
 /// The rules of nf_tables; none where the kernel hasn't got it.
 pub(super) fn read() -> Result<Ruleset> {
-    let mut socket = match Socket::open() {
-        Ok(socket) => socket,
-        Err(Stop::Failed(error)) => return Err(error),
-        Err(Stop::Absent | Stop::Changed) => return Ok(Ruleset::default()),
-    };
-    for _ in 0..ATTEMPTS {
-        match socket.dump() {
-            Ok(stream) => return nft::decode(&stream, &interface),
-            Err(Stop::Changed) => {}
-            Err(Stop::Absent) => return Ok(Ruleset::default()),
-            Err(Stop::Failed(error)) => return Err(error),
-        }
+    let answer = Socket::open().and_then(|mut socket| {
+        let mut attempts = (0..ATTEMPTS).map(|_| socket.dump());
+        let read = attempts.find(|answer| !matches!(answer, Err(CHANGED)));
+        read.unwrap_or(Err(CHANGED))
+    });
+    match answer {
+        Ok(stream) => nft::decode(&stream, &interface),
+        Err(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => Ok(Ruleset::default()),
+        Err(error) => Err(match error {
+            CHANGED => trouble!("nf_tables: its rules changed all the time: try again"),
+            Errno::EPERM => trouble!("nf_tables: only root may read it: run as root"),
+            Errno::EAGAIN => trouble!("nf_tables: no answer from the kernel in {PATIENCE} s"),
+            error => trouble!("nf_tables: {}", error.desc()),
+        }),
     }
-    Err(trouble!(
-        "nf_tables: the rules changed during each of {ATTEMPTS} attempts to read them: try again"
-    ))
 }
 
 /// The name of an interface by its index (netdevice(7), SIOCGIFNAME).
 fn interface(index: u32) -> Option<String> {
     let name = nix::net::if_::if_indextoname(index).ok()?;
-    name.into_string().ok()
+    name.into_string().ok().filter(|name| !name.is_empty())
 }
 
 struct Socket {
@@ -83,62 +75,61 @@ struct Socket {
 }
 
 impl Socket {
-    fn open() -> std::result::Result<Self, Stop> {
-        let failed = |error: Errno| match error {
-            Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT => Stop::Absent,
-            error => Stop::Failed(trouble!("nf_tables: {}", error.desc())),
-        };
-        let protocol = SockProtocol::NetlinkNetFilter;
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            protocol,
-        )
-        .map_err(failed)?;
-        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE)).map_err(failed)?;
-        nix::sys::socket::connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(failed)?;
+    fn open() -> nix::Result<Self> {
+        let (family, flags) = (AddressFamily::Netlink, SockFlag::SOCK_CLOEXEC);
+        let fd = socket(family, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+        // Only the kernel's messages come in.
+        connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        let buffer = vec![0; BUFFER];
         Ok(Self {
             fd,
             sequence: 0,
-            buffer: vec![0; BUFFER],
+            buffer,
         })
     }
 
-    /// Everything that makes the rules, if nothing changed meanwhile.
-    fn dump(&mut self) -> std::result::Result<Vec<u8>, Stop> {
+    /// Everything that makes the rules; [`CHANGED`] where something changed meanwhile.
+    fn dump(&mut self) -> nix::Result<Vec<u8>> {
         let mut stream = Vec::new();
         let before = self.generation()?;
-        self.ask(TABLES, DUMP, ANY, &[], &mut stream)?;
-        if stream.is_empty() {
-            return Ok(stream);
+        match self.ask(TABLES, DUMP, ANY, &[], &mut stream) {
+            // No such subsystem (`nfnetlink_rcv_msg`).
+            Err(Errno::EINVAL) => return Ok(Vec::new()),
+            answer => answer?,
         }
         for kind in [CHAINS, SETS] {
             self.ask(kind, DUMP, ANY, &[], &mut stream)?;
         }
         let mut elements = Vec::new();
         for (family, table, set) in nft::sets(&stream) {
-            self.ask(
+            match self.ask(
                 ELEMENTS,
                 DUMP,
                 family,
                 &[(1, table), (2, set)],
                 &mut elements,
-            )?;
+            ) {
+                Err(Errno::ENOENT) => return Err(CHANGED),
+                answer => answer?,
+            }
         }
         stream.append(&mut elements);
         self.ask(RULES, DUMP, ANY, &[], &mut stream)?;
         if self.generation()? == before {
             Ok(stream)
         } else {
-            Err(Stop::Changed)
+            Err(CHANGED)
         }
     }
 
-    fn generation(&mut self) -> std::result::Result<Option<u32>, Stop> {
+    /// The ruleset's number; none on kernels before 3.18, which have none.
+    fn generation(&mut self) -> nix::Result<Option<u32>> {
         let mut answer = Vec::new();
-        self.ask(GENERATION, ACKNOWLEDGE, ANY, &[], &mut answer)?;
-        Ok(nft::generation(&answer))
+        match self.ask(GENERATION, ACKNOWLEDGE, ANY, &[], &mut answer) {
+            Err(Errno::EINVAL) => Ok(None),
+            asked => asked.map(|()| nft::generation(&answer)),
+        }
     }
 
     /// Sends a request and adds the messages that answer it to `stream`.
@@ -149,54 +140,38 @@ impl Socket {
         family: u8,
         strings: &[(u16, &str)],
         stream: &mut Vec<u8>,
-    ) -> std::result::Result<(), Stop> {
-        let failed = |error: Errno| Stop::Failed(trouble!("nf_tables: {}", error.desc()));
+    ) -> nix::Result<()> {
         self.sequence += 1;
         let request = request(kind, REQUEST | flags, self.sequence, family, strings);
-        send(self.fd.as_raw_fd(), &request, MsgFlags::empty()).map_err(failed)?;
+        send(self.fd.as_raw_fd(), &request, MsgFlags::empty())?;
+        let mut interrupted = false;
         loop {
             let length = match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
                 Err(Errno::EINTR) => continue,
-                answer => answer.map_err(failed)?,
+                answer => answer?,
             };
             let answer = self.buffer.get(..length).unwrap_or_default();
             stream.extend(answer);
-            if ended(answer, self.sequence)? {
-                return Ok(());
+            for message in messages(answer).filter(|message| message.sequence == self.sequence) {
+                interrupted |= message.flags & INTERRUPTED != 0;
+                if matches!(message.kind, ERROR | DONE) {
+                    // The rest of an interrupted dump has been taken from the socket by now.
+                    return if interrupted {
+                        Err(CHANGED)
+                    } else {
+                        told(message.body)
+                    };
+                }
             }
         }
     }
 }
 
-/// Whether these messages are the last of an answer.
-fn ended(answer: &[u8], sequence: u32) -> std::result::Result<bool, Stop> {
-    let mut ended = false;
-    for message in messages(answer).filter(|message| message.sequence == sequence) {
-        if message.flags & INTERRUPTED != 0 {
-            return Err(Stop::Changed);
-        }
-        if matches!(message.kind, ERROR | DONE) {
-            let number = message.body.first_chunk().copied().map(i32::from_ne_bytes);
-            told(Errno::from_raw(number.unwrap_or(0).saturating_neg()))?;
-            ended = true;
-        }
-    }
-    Ok(ended)
-}
-
-/// An error as the kernel's answer; 0 is none.
-fn told(error: Errno) -> std::result::Result<(), Stop> {
-    match error as i32 {
+/// The error number that ends an answer, negative; 0 is none.
+fn told(body: &[u8]) -> nix::Result<()> {
+    let number = body.first_chunk().copied().map_or(0, i32::from_ne_bytes);
+    match number {
         0 => Ok(()),
-        _ => Err(match error {
-            // A set or table that is gone; EINTR is a dump that its reader must begin again.
-            Errno::ENOENT | Errno::EINTR => Stop::Changed,
-            // No such subsystem (`nfnetlink_rcv_msg`).
-            Errno::EINVAL | Errno::EAFNOSUPPORT => Stop::Absent,
-            Errno::EPERM => Stop::Failed(trouble!(
-                "nf_tables: only root (CAP_NET_ADMIN) may read the packet filter: run as root"
-            )),
-            error => Stop::Failed(trouble!("nf_tables: {}", error.desc())),
-        }),
+        _ => Err(Errno::from_raw(number.saturating_neg())),
     }
 }
