@@ -5,10 +5,12 @@
 //! there), and the one of the interface of the default route: by its NetworkManager connection, by
 //! a zone's `<interface>`, else the default zone (firewalld.zones(5)). All of these must pass a port.
 //!
-//! The permanent configuration is edited as files, whether firewalld runs or not: the edit is
-//! journalled with an exact undo and starts no process, and a running firewalld watches these
-//! directories (firewalld's server/config.py, `watch_updater`), so its permanent view is not stale.
-//! The running one is told by one `firewall-cmd`; a reload would drop what others set at run time.
+//! A running firewalld is told by firewall-cmd, once for the permanent configuration and once for
+//! the running one. A reload would drop what others set at run time, and with the iptables backend
+//! the rules of container networks. An edit of a file would be lost: firewalld keeps the permanent
+//! configuration in memory, misses a file that newly shadows a packaged one (1.3, core/fw_config.py,
+//! `update_zone_from_path`), and writes its own view back at the next `--permanent`. Where it does
+//! not run, the zone's file is edited.
 //!
 //! Not looked at: zones made of a directory of files, ipsets as sources, priorities between zones
 //! (2.0), passthroughs of direct.xml.
@@ -20,6 +22,8 @@ mod files;
 #[cfg(test)]
 mod host_test;
 mod settings;
+#[cfg(test)]
+mod steps_test;
 mod zone;
 
 use std::path::Path;
@@ -27,7 +31,7 @@ use std::path::Path;
 use self::settings::Settings;
 use self::zone::Zone;
 use super::iptables_rule::Hook;
-use super::opening::Opening;
+use super::opening::{Closed, Opening, Ports};
 use super::sequence::{Entry, judge};
 use crate::boot::units;
 use crate::error::{Result, trouble};
@@ -106,7 +110,7 @@ impl Firewalld {
     ///
     /// # Errors
     /// Where a zone's file can't be edited.
-    pub fn steps(&self, boot: &[Opening], live: &[Opening], plan: &mut ItemPlan) -> Result<()> {
+    pub fn steps(&self, boot: &[Opening], live: &[Closed], plan: &mut ItemPlan) -> Result<()> {
         for (name, zone) in &self.zones {
             let missing: Vec<&Opening> = boot
                 .iter()
@@ -115,23 +119,28 @@ impl Firewalld {
             if missing.is_empty() {
                 continue;
             }
-            let lines: Vec<String> = missing.iter().map(|opening| port(opening)).collect();
-            let path = Path::new(files::CONFIGURED)
-                .join("zones")
-                .join(format!("{name}.xml"));
-            let step = Step::WriteFile {
-                path,
-                content: edit::with(&zone.path, &zone.text, &lines)?.into(),
-                owner: Owner::Shared,
+            let step = match self.running {
+                true => tell(&["--permanent"], name, &missing),
+                false => Step::WriteFile {
+                    path: files::configured("zones", name),
+                    content: edit::with(&zone.path, &zone.text, &ports(&missing))?.into(),
+                    owner: Owner::Shared,
+                },
             };
             plan.boot(step, missing);
         }
-        if self.running && !live.is_empty() {
-            for (name, _) in &self.zones {
-                plan.live(tell(name, live), live);
-            }
+        let (forward, input): (Vec<_>, Vec<_>) = live
+            .iter()
+            .filter(|_| self.running)
+            .partition(|closed| closed.forward);
+        let input: Vec<&Opening> = input.iter().map(|closed| &closed.opening).collect();
+        for (name, _) in self.zones.iter().filter(|_| !input.is_empty()) {
+            plan.live(tell(&[], name, &input), input.iter().copied());
         }
-        self.forwarding(boot, live, plan)
+        match self.settings.is_before_dnat() && self.settings.direct_is_first {
+            true => self.forwarding(boot, &forward, plan),
+            false => Ok(()),
+        }
     }
 
     /// The rules that a packet of a zone meets, the first that catches it deciding.
@@ -167,21 +176,26 @@ impl Firewalld {
     /// every translated connection there, with both backends (ipXtables.py and nftables.py,
     /// `build_default_rules`), unless StrictForwardPorts (2.3) is set.
     fn translated(&self, opening: &Opening) -> State {
-        let Some(version) = self.settings.version else {
+        if self.settings.version.is_none() {
             return State::unknown(
                 "the version of firewalld can't be told, so neither whether it forwards node ports",
             );
-        };
+        }
         if let Some(line) = self.settings.strict {
             let origin = Origin::line(Path::new(settings::PATH), line);
             return State::differs("forwarding closed", "open", Some(origin));
         }
-        let last = Entry::all(
-            version >= (0, 7),
-            Origin::Other("firewalld before 0.7".into()),
-        );
-        let entries: Vec<Entry> = self.on(Hook::Forward).cloned().chain([last]).collect();
-        judge(&entries, opening, &FAMILIES)
+        match judge(&self.forwarded(), opening, &FAMILIES) {
+            State::Differs { to, origin, .. } => State::differs("forwarding closed", to, origin),
+            state => state,
+        }
+    }
+
+    /// The rules that a translated packet meets on the forward hook.
+    fn forwarded(&self) -> Vec<Entry> {
+        let origin = Origin::Other("firewalld before 0.7".into());
+        let last = Entry::all(!self.settings.is_before_dnat(), origin);
+        self.on(Hook::Forward).cloned().chain([last]).collect()
     }
 
     /// Whether the zone is closed to an opening, and one more `<port>` in it opens it.
@@ -192,55 +206,54 @@ impl Firewalld {
     }
 
     /// Before 0.7 a direct rule is what lets translated connections through.
-    fn forwarding(&self, boot: &[Opening], live: &[Opening], plan: &mut ItemPlan) -> Result<()> {
-        let is_old = self
-            .settings
-            .version
-            .is_some_and(|version| version < (0, 7));
-        if !is_old || !self.settings.direct_is_first {
-            return Ok(());
-        }
-        let forwarded = |all: &[Opening]| -> Vec<Opening> {
-            let forwarded = all.iter().filter(|opening| opening.forward);
-            forwarded.cloned().collect()
+    fn forwarding(&self, boot: &[Opening], live: &[&Closed], plan: &mut ItemPlan) -> Result<()> {
+        let missing = |opening: &&Opening, family: Family| {
+            opening.forward && judge(&self.forwarded(), opening, &[family]) != State::InSync
         };
-        let (boot, live) = (forwarded(boot), forwarded(live));
-        let missing = |opening: &&Opening| self.translated(opening) != State::InSync;
-        let boot: Vec<&Opening> = boot.iter().filter(missing).collect();
-        if !boot.is_empty() {
-            let path = Path::new(direct::PATH);
+        let is_missing = |opening: &&Opening| FAMILIES.iter().any(|f| missing(opening, *f));
+        let serves: Vec<&Opening> = boot.iter().filter(is_missing).collect();
+        let is_closed = |family: &Family| serves.iter().any(|o| missing(o, *family));
+        let families: Vec<Family> = FAMILIES.into_iter().filter(is_closed).collect();
+        if self.running {
+            for family in &families {
+                plan.boot(direct::tell(&["--permanent"], *family), serves.clone());
+            }
+        } else if !serves.is_empty() {
+            let text = self.direct_text.as_deref();
             let step = Step::WriteFile {
-                path: path.to_owned(),
-                content: direct::with_translated(self.direct_text.as_deref())?.into(),
+                path: direct::PATH.into(),
+                content: direct::with_translated(text, &families)?.into(),
                 owner: Owner::Shared,
             };
-            plan.boot(step, boot);
+            plan.boot(step, serves);
         }
-        if self.running && !live.is_empty() {
-            for family in ["ipv4", "ipv6"] {
-                plan.live(direct::tell(family), &live);
+        for family in FAMILIES {
+            let of = |closed: &&&Closed| closed.family == family || closed.family == Family::Inet;
+            let serves: Vec<&Opening> = live.iter().filter(of).map(|c| &c.opening).collect();
+            if !serves.is_empty() {
+                plan.live(direct::tell(&[], family), serves);
             }
         }
         Ok(())
     }
 }
 
-/// `<port>` as firewalld's own writer has it.
-fn port(opening: &Opening) -> String {
-    let text = opening.to_string();
-    let (ports, protocol) = text.split_once('/').unwrap_or_default();
-    format!("<port port=\"{ports}\" protocol=\"{protocol}\"/>")
+/// `<port>` for each, as firewalld's own writer has it.
+fn ports(openings: &[&Opening]) -> Vec<String> {
+    let one = |opening: &&Opening| {
+        let (ports, protocol) = (Ports(&opening.ports, '-'), opening.protocol);
+        format!("<port port=\"{ports}\" protocol=\"{protocol}\"/>")
+    };
+    openings.iter().map(one).collect()
 }
 
-fn tell(zone: &str, openings: &[Opening]) -> Step {
-    let arguments = |verb: &str| -> Vec<String> {
-        let ports = openings
-            .iter()
-            .map(|opening| format!("--{verb}-port={opening}"));
-        [format!("--zone={zone}")]
-            .into_iter()
-            .chain(ports)
-            .collect()
+/// Gives ports to a zone of a running firewalld.
+fn tell(options: &[&str], zone: &str, openings: &[&Opening]) -> Step {
+    let arguments = |verb: &str| {
+        let start = options.iter().map(|option| (*option).to_owned());
+        let zone = [format!("--zone={zone}")];
+        let ports = openings.iter().map(|o| format!("--{verb}-port={o}"));
+        start.chain(zone).chain(ports).collect()
     };
     Step::Firewall {
         tool: FirewallTool::FirewallCmd,

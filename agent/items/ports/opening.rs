@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::firewall::Family;
+
 /// What has ports here. kubeadm's components, node ports and overlays need these two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +106,17 @@ impl FromStr for Opening {
             forward: false,
         })
     }
+}
+
+/// What the running rules refuse of an opening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The opening.
+    pub opening: Opening,
+    /// In which family; [`Family::Inet`]: in both.
+    pub family: Family,
+    /// On the forward hook, once translated, else on the input hook.
+    pub forward: bool,
 }
 
 /// A range of ports as the firewalls write it: one number, or two with `between` them.

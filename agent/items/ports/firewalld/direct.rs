@@ -18,32 +18,39 @@ const TRANSLATED: &str = "-m conntrack --ctstate DNAT -j ACCEPT";
 /// direct.xml as firewalld begins one (firewalld.direct(5)).
 const EMPTY: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<direct>\n</direct>\n";
 
-/// The file with our rule for both families.
+/// The file with our rule for these families.
 ///
 /// # Errors
 /// Where the text is no XML.
-pub fn with_translated(text: Option<&str>) -> Result<String> {
-    let rules = ["ipv4", "ipv6"].map(|family| {
+pub fn with_translated(text: Option<&str>, families: &[Family]) -> Result<String> {
+    let rule = |family: &Family| {
+        let name = name(*family);
         format!(
-            "<rule ipv=\"{family}\" table=\"filter\" chain=\"FORWARD\" priority=\"0\">{TRANSLATED}</rule>"
+            "<rule ipv=\"{name}\" table=\"filter\" chain=\"FORWARD\" priority=\"0\">{TRANSLATED}</rule>"
         )
-    });
+    };
+    let rules: Vec<String> = families.iter().map(rule).collect();
     edit::with(Path::new(PATH), text.unwrap_or(EMPTY), &rules)
 }
 
-/// Gives a running firewalld our rule for `ipv4` or `ipv6`.
+/// firewalld's name of a family.
+fn name(family: Family) -> &'static str {
+    match family {
+        Family::Ip6 => "ipv6",
+        Family::Ip | Family::Inet => "ipv4",
+    }
+}
+
+/// Gives a running firewalld our rule.
 #[must_use]
-pub fn tell(family: &str) -> Step {
-    let arguments = |verb: &str| -> Vec<String> {
-        let rule = ["filter", "FORWARD", "0"]
-            .into_iter()
-            .chain(TRANSLATED.split(' '));
-        let start = [
-            "--direct".to_owned(),
-            format!("--{verb}-rule"),
-            family.to_owned(),
-        ];
-        start.into_iter().chain(rule.map(str::to_owned)).collect()
+pub fn tell(options: &[&str], family: Family) -> Step {
+    let arguments = |verb: &str| {
+        let words = format!(
+            "--direct --{verb}-rule {} filter FORWARD 0 {TRANSLATED}",
+            name(family)
+        );
+        let all = options.iter().copied().chain(words.split(' '));
+        all.map(str::to_owned).collect()
     };
     Step::Firewall {
         tool: FirewallTool::FirewallCmd,

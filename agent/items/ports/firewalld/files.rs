@@ -7,11 +7,17 @@ use crate::error::{Result, trouble};
 use crate::host::Host;
 
 /// What is configured here; a file of the same name shadows the packaged one (firewalld(1)).
-pub const CONFIGURED: &str = "/etc/firewalld";
+const CONFIGURED: &str = "/etc/firewalld";
 /// What the packages bring.
 const PACKAGED: &str = "/usr/lib/firewalld";
 /// How deep services include others before it is taken for a circle.
 const DEEPEST: usize = 8;
+
+/// Where the file of a zone that is changed goes.
+#[must_use]
+pub fn configured(kind: &str, name: &str) -> PathBuf {
+    Path::new(CONFIGURED).join(kind).join(format!("{name}.xml"))
+}
 
 /// Every zone or policy by its name, which is its file's.
 ///

@@ -49,19 +49,19 @@ const PACKAGED: [(&str, &str); 12] = [
         "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\neth0\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
     ),
 ];
-const PUBLIC: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<zone>\n  <short>Public</short>\n  <service name=\"ssh\"/>\n  <service name=\"dhcpv6-client\"/>\n  <forward/>\n</zone>\n";
-const ZONE: &str = "etc/firewalld/zones/public.xml";
+pub(super) const PUBLIC: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<zone>\n  <short>Public</short>\n  <service name=\"ssh\"/>\n  <service name=\"dhcpv6-client\"/>\n  <forward/>\n</zone>\n";
+pub(super) const ZONE: &str = "etc/firewalld/zones/public.xml";
 const POLICY: &str = "etc/firewalld/policies/ours.xml";
-const CONF: &str = "etc/firewalld/firewalld.conf";
-const VERSION: &str = "usr/lib/python3/dist-packages/firewall/config/__init__.py";
-const DIRECT: &str = "etc/firewalld/direct.xml";
+pub(super) const CONF: &str = "etc/firewalld/firewalld.conf";
+pub(super) const VERSION: &str = "usr/lib/python3/dist-packages/firewall/config/__init__.py";
+pub(super) const DIRECT: &str = "etc/firewalld/direct.xml";
 
-const PROCESSES: (&str, &str) = (
+pub(super) const PROCESSES: (&str, &str) = (
     "sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs",
     "812\n",
 );
 
-fn observed(files: &[(&str, &str)]) -> Result<Option<Firewalld>> {
+pub(super) fn observed(files: &[(&str, &str)]) -> Result<Option<Firewalld>> {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in PACKAGED.iter().chain(files) {
         let path = dir.path().join(path);
@@ -71,11 +71,11 @@ fn observed(files: &[(&str, &str)]) -> Result<Option<Firewalld>> {
     Firewalld::observe(&Host::captured(dir.path()).unwrap())
 }
 
-fn firewalld(files: &[(&str, &str)]) -> Firewalld {
+pub(super) fn firewalld(files: &[(&str, &str)]) -> Firewalld {
     observed(files).unwrap().unwrap()
 }
 
-fn openings(text: &str) -> Vec<Opening> {
+pub(super) fn openings(text: &str) -> Vec<Opening> {
     let one = |text: &str| {
         let forward = text.ends_with('!');
         let opening: Opening = text.trim_end_matches('!').parse().unwrap();
@@ -85,7 +85,7 @@ fn openings(text: &str) -> Vec<Opening> {
 }
 
 /// `open`, or what closes it. A final `!` asks for forwarding too.
-fn told(firewalld: &Firewalld, opening: &str) -> String {
+pub(super) fn told(firewalld: &Firewalld, opening: &str) -> String {
     match firewalld.boot(&openings(opening)[0]) {
         State::InSync => "open".into(),
         State::Differs { from, origin, .. } => format!("{from} {}", origin.unwrap()),
@@ -93,7 +93,7 @@ fn told(firewalld: &Firewalld, opening: &str) -> String {
     }
 }
 
-fn steps(firewalld: &Firewalld, boot: &str, live: &str) -> Vec<PlannedStep> {
+pub(super) fn steps(firewalld: &Firewalld, boot: &str, live: &str) -> Vec<PlannedStep> {
     let all = |text: &str| {
         if text.is_empty() {
             Vec::new()
@@ -102,7 +102,21 @@ fn steps(firewalld: &Firewalld, boot: &str, live: &str) -> Vec<PlannedStep> {
         }
     };
     let mut plan = ItemPlan::default();
-    firewalld.steps(&all(boot), &all(live), &mut plan).unwrap();
+    let closed = |opening: Opening| {
+        let translated = opening.forward;
+        let input = Closed {
+            opening,
+            family: Family::Inet,
+            forward: false,
+        };
+        let forward = Closed {
+            forward: true,
+            ..input.clone()
+        };
+        [Some(input), translated.then_some(forward)]
+    };
+    let live: Vec<Closed> = all(live).into_iter().flat_map(closed).flatten().collect();
+    firewalld.steps(&all(boot), &live, &mut plan).unwrap();
     plan.steps
 }
 
@@ -250,134 +264,4 @@ fn the_zone_is_where_packets_land() {
             .starts_with("/etc/firewalld/zones/public.xml: "),
         "{error}"
     );
-}
-
-#[test]
-fn what_is_translated_is_forwarded() {
-    let open = [(ZONE, "<zone target=\"ACCEPT\"/>")];
-    let with = |files: &[(&str, &str)]| told(&firewalld(&[&open, files].concat()), "30000/tcp!");
-    assert_eq!(with(&[]), "open");
-    assert_eq!(
-        with(&[(CONF, "# a\nStrictForwardPorts=yes\n")]),
-        "forwarding closed /etc/firewalld/firewalld.conf:2"
-    );
-    assert!(with(&[(VERSION, "")]).starts_with("Unknown"));
-    let (old, iptables) = (
-        (VERSION, "VERSION = '0.6.3'"),
-        (CONF, "FirewallBackend=iptables\n"),
-    );
-    assert_eq!(with(&[old, iptables]), "closed firewalld before 0.7");
-    let of = firewalld(&[open[0], old, iptables, PROCESSES]);
-    let planned = steps(&of, "30000/tcp! 30000/udp! 22/tcp", "30000/tcp!");
-    let [_, boot, v4, _] = planned.as_slice() else {
-        panic!("{planned:#?}")
-    };
-    let Step::WriteFile { content, .. } = &boot.step else {
-        panic!()
-    };
-    let direct = str::from_utf8(content).unwrap();
-    assert_eq!(
-        v4.step.to_string(),
-        "firewall-cmd --direct --add-rule ipv4 filter FORWARD 0 -m conntrack --ctstate DNAT -j ACCEPT"
-    );
-    assert_eq!(with(&[old, iptables, (DIRECT, direct)]), "open");
-    assert_eq!(boot.serves, ["30000/tcp", "30000/udp"]);
-}
-
-#[test]
-fn direct_rules_come_first() {
-    let rule = |words: &str| {
-        format!(
-            "<direct>\n<rule ipv=\"ipv4\" table=\"filter\" chain=\"INPUT\" priority=\"1\">{words}</rule>\n</direct>"
-        )
-    };
-    let (drop, accept) = (
-        rule("-p tcp --dport 22 -j DROP"),
-        rule("-p tcp --dport 23 -j ACCEPT"),
-    );
-    let iptables = (CONF, "FirewallBackend=iptables\n");
-    let closed = "closed /etc/firewalld/direct.xml:2";
-    assert_eq!(told(&firewalld(&[(DIRECT, &drop)]), "22/tcp"), closed);
-    assert_eq!(
-        told(&firewalld(&[(DIRECT, &drop), iptables]), "22/tcp"),
-        closed
-    );
-    let of = firewalld(&[(DIRECT, &drop), iptables]);
-    assert!(
-        steps(&of, "22/tcp", "").is_empty(),
-        "a port in the zone does not help"
-    );
-    // Accepted for IPv4 only, and with nftables the zone is asked all the same.
-    let zone = "closed /usr/lib/firewalld/zones/public.xml:2";
-    assert_eq!(told(&firewalld(&[(DIRECT, &accept)]), "23/tcp"), zone);
-    let six = "closed for IPv6 /usr/lib/firewalld/zones/public.xml:2";
-    assert_eq!(
-        told(&firewalld(&[(DIRECT, &accept), iptables]), "23/tcp"),
-        six
-    );
-}
-
-#[test]
-fn both_truths_are_mended() {
-    let of = firewalld(&[PROCESSES]);
-    assert!(of.running && !of.enabled);
-    let planned = steps(&of, "6443/tcp 22/tcp 30000-32767/udp!", "6443/tcp 8472/udp");
-    let [boot, live] = planned.as_slice() else {
-        panic!("{planned:#?}")
-    };
-    let Step::WriteFile { path, content, .. } = &boot.step else {
-        panic!()
-    };
-    let content = str::from_utf8(content).unwrap();
-    assert_eq!(path, Path::new("/etc/firewalld/zones/public.xml"));
-    assert_eq!(
-        content,
-        PUBLIC.replace(
-            "  <forward/>\n",
-            "  <forward/>\n  <port port=\"6443\" protocol=\"tcp\"/>\n  <port port=\"30000-32767\" protocol=\"udp\"/>\n"
-        )
-    );
-    assert_eq!(boot.serves, ["6443/tcp", "30000-32767/udp"]);
-    assert_eq!(
-        live.step,
-        Step::Firewall {
-            tool: FirewallTool::FirewallCmd,
-            change: [
-                "--zone=public",
-                "--add-port=6443/tcp",
-                "--add-port=8472/udp"
-            ]
-            .map(String::from)
-            .into(),
-            undo: [
-                "--zone=public",
-                "--remove-port=6443/tcp",
-                "--remove-port=8472/udp"
-            ]
-            .map(String::from)
-            .into(),
-        }
-    );
-    let again = firewalld(&[(ZONE, content)]);
-    assert_eq!(told(&again, "6443/tcp"), "open");
-    assert_eq!(told(&again, "30000-32767/udp!"), "open");
-    assert!(
-        steps(&again, "6443/tcp 30000-32767/udp!", "6443/tcp").is_empty(),
-        "it does not run"
-    );
-}
-
-#[test]
-fn what_is_refused_on_purpose_stays() {
-    let zone = "<zone><rule><port port=\"6443\" protocol=\"tcp\"/><reject/></rule></zone>";
-    let of = firewalld(&[(ZONE, zone)]);
-    assert!(steps(&of, "6443/tcp", "").is_empty());
-    assert_eq!(steps(&of, "6443-6444/tcp 80/tcp", "").len(), 1);
-}
-
-#[test]
-fn where_it_is_not_installed_there_is_none() {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Host::captured(dir.path()).unwrap();
-    assert!(Firewalld::observe(&host).unwrap().is_none());
 }

@@ -34,6 +34,12 @@ impl Settings {
         Ok(Self::parse(&text, installed(host)?))
     }
 
+    /// Whether this version refuses on the forward hook what others translated, as before 0.7.0.
+    #[must_use]
+    pub fn is_before_dnat(&self) -> bool {
+        self.version.is_some_and(|version| version < (0, 7))
+    }
+
     fn parse(text: &str, version: Option<(u32, u32)>) -> Self {
         let value = |key: &str| value(text, key);
         let backend = match value("FirewallBackend") {

@@ -45,7 +45,7 @@ enum Place {
 }
 
 /// A service's file (firewalld.service(5)).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Its ports and protocols.
     pub passes: Vec<What>,
@@ -70,7 +70,7 @@ impl Zone {
     /// Reads a file's text. What a service is, `services` knows.
     ///
     /// # Errors
-    /// Where the text is no XML, a port in it no port, or `services` fails.
+    /// Where the text is no XML or `services` fails.
     pub fn parse(
         path: &Path,
         text: &str,
@@ -138,15 +138,12 @@ impl Zone {
     }
 
     fn add(&mut self, node: Node, services: &dyn Fn(&str) -> Result<Vec<What>>) -> Result<()> {
-        let (place, passes, family, what) = match node.tag_name().name() {
-            "rule" => match rich(&self.path, node)? {
-                Some(rule) => rule,
-                None => return Ok(()),
-            },
-            _ => match what(&self.path, node)? {
-                Some(what) => (Place::Allow, true, Family::Inet, what),
-                None => return Ok(()),
-            },
+        let rule = match node.tag_name().name() {
+            "rule" => rich(node),
+            _ => what(node).map(|what| (Place::Allow, true, Family::Inet, what)),
+        };
+        let Some((place, passes, family, what)) = rule else {
+            return Ok(());
         };
         let all = match what {
             What::Service(name) => services(&name)?,
@@ -165,22 +162,18 @@ impl Service {
     /// Reads a service's text. One that is for some destinations only lets nothing pass for us.
     ///
     /// # Errors
-    /// Where the text is no XML or a port in it no port.
+    /// Where the text is no XML.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let document = document(path, text)?;
         let root = document.root_element();
-        let mut service = Self::default();
-        for node in root.children().filter(Node::is_element) {
-            if let Some(what) = what(path, node)? {
-                service.passes.push(what);
-            }
-        }
+        // For some destinations only: multicast, as of mdns.
+        let is_for_some = elements(root, "destination").next().is_some();
+        let passes = root.children().filter(Node::is_element).filter_map(what);
         let includes = elements(root, "include").filter_map(|node| node.attribute("service"));
-        service.includes = includes.map(str::to_owned).collect();
-        if elements(root, "destination").next().is_some() {
-            service.passes.clear();
-        }
-        Ok(service)
+        Ok(Self {
+            passes: passes.filter(|_| !is_for_some).collect(),
+            includes: includes.map(str::to_owned).collect(),
+        })
     }
 }
 
@@ -230,33 +223,35 @@ pub fn origin(path: &Path, node: Node) -> Origin {
     Origin::line(path, usize::try_from(position.row).unwrap_or_default())
 }
 
-fn what(path: &Path, node: Node) -> Result<Option<What>> {
+fn what(node: Node) -> Option<What> {
     let attribute = |name: &str| node.attribute(name).unwrap_or_default();
     // firewalld.service(5) allows a protocol in `<port protocol=…/>` without a port.
     let protocol = |name: &str| Protocol::named(attribute(name));
-    Ok(match node.tag_name().name() {
+    match node.tag_name().name() {
         "service" => Some(What::Service(attribute("name").to_owned())),
         "protocol" => protocol("value").map(What::Protocol),
         "port" if attribute("port").is_empty() => protocol("protocol").map(What::Protocol),
+        // One that is not written in numbers opens nothing that we know of.
         "port" => {
-            let ports = range(attribute("port"), '-')
-                .map_err(|error| trouble!("{}: {error}", origin(path, node)))?;
-            protocol("protocol").map(|protocol| What::Port(protocol, ports))
+            let ports = range(attribute("port"), '-').ok();
+            ports
+                .zip(protocol("protocol"))
+                .map(|(ports, protocol)| What::Port(protocol, ports))
         }
         // A source port is for some senders only; ICMP, forwards and masquerading are for others.
         _ => None,
-    })
+    }
 }
 
 type Rich = (Place, bool, Family, What);
 
 /// A rich rule that holds for packets from anywhere to any of our addresses, else none.
-fn rich(path: &Path, rule: Node) -> Result<Option<Rich>> {
+fn rich(rule: Node) -> Option<Rich> {
     let is = |tag: &str| elements(rule, tag).next();
     let (action, passes) = match (is("accept"), is("reject").or_else(|| is("drop"))) {
         (Some(accept), None) => (accept, true),
         (None, Some(refuse)) => (refuse, false),
-        _ => return Ok(None),
+        _ => return None,
     };
     let limited = elements(action, "limit").next().is_some();
     let some_only = ["source", "destination"]
@@ -264,7 +259,7 @@ fn rich(path: &Path, rule: Node) -> Result<Option<Rich>> {
         .any(|tag| elements(rule, tag).any(|node| !is_everything(node)));
     // An accept up to a rate leaves the rest to the next rule; a refusal up to a rate refuses.
     if some_only || (limited && passes) {
-        return Ok(None);
+        return None;
     }
     let family = match rule.attribute("family") {
         Some("ipv4") => Family::Ip,
@@ -281,9 +276,9 @@ fn rich(path: &Path, rule: Node) -> Result<Option<Rich>> {
     let element = rule.children().filter(Node::is_element).find(about);
     let what = match element {
         None => Some(What::All),
-        Some(node) => what(path, node)?,
+        Some(node) => what(node),
     };
-    Ok(what.map(|what| (place, passes, family, what)))
+    what.map(|what| (place, passes, family, what))
 }
 
 /// Children of a rich rule that are not the element it is about.
