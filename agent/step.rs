@@ -299,3 +299,42 @@ pub(crate) mod content {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_for_a_running_firewall_are_kept_and_shown() {
+        let lines = |rule: &str| ["*filter", rule, "COMMIT"].map(str::to_owned).into();
+        let step = Step::Firewall {
+            tool: FirewallTool::Iptables {
+                engine: Engine::Nft,
+                ipv6: true,
+            },
+            change: lines("-A INPUT -p tcp --dport 80 -j ACCEPT"),
+            undo: lines("-D INPUT -p tcp --dport 80 -j ACCEPT"),
+        };
+        assert_eq!(
+            step.to_string(),
+            "ip6tables-restore: -A INPUT -p tcp --dport 80 -j ACCEPT"
+        );
+        let text = serde_json::to_string(&step).unwrap();
+        assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step, "{text}");
+        let plain = Step::Firewall {
+            tool: FirewallTool::FirewallCmd,
+            change: vec!["--zone=public".into(), "--add-port=80/tcp".into()],
+            undo: Vec::new(),
+        };
+        assert_eq!(
+            plain.to_string(),
+            "firewall-cmd --zone=public --add-port=80/tcp"
+        );
+        let text = serde_json::to_string(&plain).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Step>(&text).unwrap(),
+            plain,
+            "{text}"
+        );
+    }
+}

@@ -116,3 +116,20 @@ impl Failure {
         trouble!("{}: {}: {}", argv.join(" "), self.status, self.complaint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_reads_its_input_and_tells_how_it_failed() {
+        let host = Host::live();
+        let grep = |input| host.ended(&["grep", "-q", "rule"], input).unwrap();
+        assert!(grep(Some(b"a rule\n".as_slice())).is_ok());
+        assert_eq!(grep(None).unwrap_err().status.code(), Some(1));
+        let failure = host.ended(&["ls", "/no/such"], None).unwrap().unwrap_err();
+        assert!(failure.complaint.contains("/no/such"), "{failure:?}");
+        let error = host.ended(&["no-such-program"], None).unwrap_err();
+        assert!(error.to_string().starts_with("no-such-program is not in "));
+    }
+}

@@ -20,14 +20,15 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, Origin, State};
 use crate::firewall::packet::Packet;
 use crate::firewall::walk::{Answer, Refusal, walk};
-use crate::firewall::{Hook, Ruleset};
+use crate::firewall::{Family, Hook, Rule, Ruleset, Verdict};
 use crate::host::Host;
 use crate::plan::ItemPlan;
 
 use boot::Loader;
 use firewalld::Firewalld;
-use opening::Opening;
+use opening::{Closed, Opening};
 use rule::{Accept, Wanted};
+use ufw::Ufw;
 
 /// `[ports]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -50,6 +51,7 @@ pub struct Observed {
     /// What the boot's services load, or why that is not known.
     loaders: std::result::Result<Vec<Loader>, String>,
     firewalld: Option<Firewalld>,
+    ufw: Option<Ufw>,
 }
 
 /// How packets of other hosts come.
@@ -106,28 +108,28 @@ impl Way {
 
 /// What refuses an opening in one rule set.
 #[derive(Debug, Default)]
-struct Verdict {
+struct Judged {
     refusals: Vec<(Hook, bool, Refusal)>,
     doubt: Option<String>,
     /// How many ways were asked for.
     ways: usize,
 }
 
-impl Verdict {
+impl Judged {
     fn of(ruleset: &Ruleset, way: &Way, opening: &Opening) -> Self {
-        let mut verdict = Self::default();
+        let mut judged = Self::default();
         for packet in way.packets(opening) {
-            verdict.ways += 1;
+            judged.ways += 1;
             match walk(ruleset, &packet) {
                 Answer::Accepted => {}
-                Answer::Undecided(doubt) => verdict.doubt = verdict.doubt.or(Some(doubt)),
+                Answer::Undecided(doubt) => judged.doubt = judged.doubt.or(Some(doubt)),
                 Answer::Refused(refusals) => {
                     let found = |refusal| (packet.hook, packet.ipv6, refusal);
-                    verdict.refusals.extend(refusals.into_iter().map(found));
+                    judged.refusals.extend(refusals.into_iter().map(found));
                 }
             }
         }
-        verdict
+        judged
     }
 
     /// `file` is where the rules were read from, if from one.
@@ -197,11 +199,13 @@ impl Kind for Ports {
 
     fn observe(&self, host: &Host) -> Result<Observed> {
         let text = |error: Error| error.to_string();
+        let live = host.rules().map_err(text);
         Ok(Observed {
             way: Way::of(host)?,
-            live: host.rules().map_err(text),
             loaders: Loader::all(host).map_err(text),
             firewalld: Firewalld::observe(host)?,
+            ufw: Ufw::observe(host, live.as_deref().ok())?,
+            live,
         })
     }
 
@@ -218,15 +222,19 @@ impl Kind for Ports {
                 .push(Finding::new(opening, states.0, states.1));
         }
         observed.files(&boot, &mut plan);
-        let others = observed.kernel(&live, &mut plan);
-        if let Some(firewalld) = observed.firewalld.as_ref() {
-            let permanent: &[Opening] = if firewalld.enabled { &boot } else { &[] };
-            if let Err(error) = firewalld.steps(permanent, &others, &mut plan) {
+        let owned = observed.kernel(&live, &mut plan);
+        if let Some(firewalld) = &observed.firewalld {
+            let permanent = if firewalld.enabled { &*boot } else { &[] };
+            if let Err(error) = firewalld.steps(permanent, &owned.firewalld, &mut plan) {
                 let cause = State::unknown(error);
                 plan.findings
                     .iter_mut()
                     .for_each(|f| f.boot = cause.clone());
             }
+        }
+        if let Some(ufw) = &observed.ufw {
+            let permanent = if ufw.enabled { &*boot } else { &[] };
+            ufw.steps(permanent, &owned.ufw, &mut plan);
         }
         plan
     }
@@ -254,7 +262,7 @@ impl Ports {
 impl Observed {
     fn live(&self, opening: &Opening) -> State {
         match &self.live {
-            Ok(ruleset) => Verdict::of(ruleset, &self.way, opening).state(None),
+            Ok(ruleset) => Judged::of(ruleset, &self.way, opening).state(None),
             Err(cause) => State::unknown(cause),
         }
     }
@@ -263,13 +271,15 @@ impl Observed {
         let mut states = Vec::new();
         match &self.loaders {
             Ok(loaders) => states.extend(loaders.iter().map(|loader| {
-                let verdict = Verdict::of(loader.ruleset(), &self.way, opening);
-                verdict.state(loader.path())
+                let judged = Judged::of(loader.ruleset(), &self.way, opening);
+                judged.state(loader.path())
             })),
             Err(cause) => states.push(State::unknown(cause)),
         }
         let firewalld = self.firewalld.iter().filter(|firewalld| firewalld.enabled);
         states.extend(firewalld.map(|firewalld| firewalld.boot(opening)));
+        let ufw = self.ufw.iter().filter(|ufw| ufw.enabled);
+        states.extend(ufw.map(|ufw| ufw.boot(opening)));
         let differs = states
             .iter()
             .find(|state| matches!(state, State::Differs { .. }));
@@ -282,7 +292,7 @@ impl Observed {
         for loader in self.loaders.iter().flatten() {
             let mut wanted = Vec::new();
             for opening in openings {
-                Verdict::of(loader.ruleset(), &self.way, opening).want(opening, &mut wanted);
+                Judged::of(loader.ruleset(), &self.way, opening).want(opening, &mut wanted);
             }
             if wanted.is_empty() {
                 continue;
@@ -299,47 +309,66 @@ impl Observed {
         }
     }
 
-    /// The rules for the running kernel; gives back the openings that a running firewalld refuses,
-    /// which it is to open itself.
-    fn kernel(&self, openings: &[Opening], plan: &mut ItemPlan) -> Vec<Opening> {
+    /// The rules for the running kernel; gives back what a running firewalld or ufw refuses, which it
+    /// is to open itself.
+    fn kernel(&self, openings: &[Opening], plan: &mut ItemPlan) -> Owned {
+        let mut owned = Owned::default();
         let Ok(ruleset) = &self.live else {
-            return Vec::new();
+            return owned;
         };
         let mut wanted = Vec::new();
-        let mut others = Vec::new();
         for opening in openings {
-            let mut verdict = Verdict::of(ruleset, &self.way, opening);
-            let before = verdict.refusals.len();
-            verdict
-                .refusals
-                .retain(|(_, _, refusal)| !self.is_firewalld(ruleset, refusal.chain));
-            if verdict.refusals.len() < before {
-                others.push(opening.clone());
-            }
-            verdict.want(opening, &mut wanted);
+            let mut judged = Judged::of(ruleset, &self.way, opening);
+            judged.refusals.retain(|(hook, ipv6, refusal)| {
+                let Some(owner) = self.owner(ruleset, refusal, &mut owned) else {
+                    return true;
+                };
+                owner.push(Closed {
+                    opening: opening.clone(),
+                    family: if *ipv6 { Family::Ip6 } else { Family::Ip },
+                    forward: *hook == Hook::Forward,
+                });
+                false
+            });
+            judged.want(opening, &mut wanted);
         }
         for (step, serves) in rule::live(ruleset, &wanted) {
             plan.live(step, serves);
         }
-        others
+        owned
     }
 
-    /// Whether a running firewalld made this chain: in a table of its own, or, with its iptables
-    /// backend, in iptables' tables with chains for its zones.
-    fn is_firewalld(&self, ruleset: &Ruleset, chain: usize) -> bool {
-        let runs = self
-            .firewalld
-            .as_ref()
-            .is_some_and(|firewalld| firewalld.running);
-        let Some(chain) = ruleset.chains.get(chain).filter(|_| runs) else {
-            return false;
+    /// Whose a chain is that a running firewalld or ufw made: firewalld has a table of its own, or,
+    /// with its iptables backend, chains for its zones in iptables' tables; so has ufw.
+    fn owner<'a>(
+        &self,
+        ruleset: &Ruleset,
+        refusal: &Refusal,
+        owned: &'a mut Owned,
+    ) -> Option<&'a mut Vec<Closed>> {
+        let chain = ruleset.chains.get(refusal.chain)?;
+        let has = |names: [&str; 2]| {
+            let mut beside = ruleset.chains.iter().filter(|c| c.table == chain.table);
+            beside.any(|other| names.contains(&&*other.name))
         };
-        let zones = |other: &crate::firewall::Chain| {
-            other.table == chain.table
-                && ["INPUT_ZONES", "FORWARD_IN_ZONES"].contains(&&*other.name)
-        };
-        chain.table.name == "firewalld" || ruleset.chains.iter().any(zones)
+        let zones = || chain.table.name == "firewalld" || has(["INPUT_ZONES", "FORWARD_IN_ZONES"]);
+        if self.firewalld.as_ref().is_some_and(|f| f.running) && zones() {
+            return Some(&mut owned.firewalld);
+        }
+        // ufw's are jumped to and set the policy; what refuses beside them is somebody else's.
+        let jumps =
+            |rule: &Rule| matches!(&rule.verdict, Verdict::Jump(to) if to.starts_with("ufw"));
+        let by = refusal.rule.and_then(|rule| chain.rules.get(rule));
+        let runs = self.ufw.as_ref().is_some_and(|ufw| ufw.running) && by.is_none_or(jumps);
+        (runs && has(["ufw-user-input", "ufw6-user-input"])).then_some(&mut owned.ufw)
     }
+}
+
+/// What is refused by a firewall that opens ports itself.
+#[derive(Debug, Default)]
+struct Owned {
+    firewalld: Vec<Closed>,
+    ufw: Vec<Closed>,
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn unknown_names() {
         "2:2",
         &[
             "unknown section [zzz]",
-            "known: swap, selinux, modules, sysctl, journald, ports, crictl",
+            "known: swap, selinux, modules, sysctl, journald, containerd, ports, crictl",
         ],
     );
     let crictl = "unknown key `runtime-endpont` in [crictl]";

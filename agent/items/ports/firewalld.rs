@@ -7,13 +7,13 @@
 //!
 //! A running firewalld is told by firewall-cmd, once for the permanent configuration and once for
 //! the running one. A reload would drop what others set at run time, and with the iptables backend
-//! the rules of container networks. An edit of a file would be lost: firewalld keeps the permanent
-//! configuration in memory, misses a file that newly shadows a packaged one (1.3, core/fw_config.py,
-//! `update_zone_from_path`), and writes its own view back at the next `--permanent`. Where it does
-//! not run, the zone's file is edited.
+//! the rules of container networks (firewalld's issue 779). An edit of a file would be lost: firewalld
+//! keeps the permanent configuration in memory, misses a file that newly shadows a packaged one, and
+//! writes its own view over it at the next `--permanent` (issue 1043, told not to be mended). Where
+//! it does not run, the zone's file is edited.
 //!
 //! Not looked at: zones made of a directory of files, ipsets as sources, priorities between zones
-//! (2.0), passthroughs of direct.xml.
+//! (2.0), a source's zone drifting into the interface's (before 1.0), passthroughs of direct.xml.
 
 mod choice;
 mod direct;
@@ -133,7 +133,9 @@ impl Firewalld {
             .iter()
             .filter(|_| self.running)
             .partition(|closed| closed.forward);
-        let input: Vec<&Opening> = input.iter().map(|closed| &closed.opening).collect();
+        // One zone serves both families.
+        let mut input: Vec<&Opening> = input.iter().map(|closed| &closed.opening).collect();
+        input.dedup();
         for (name, _) in self.zones.iter().filter(|_| !input.is_empty()) {
             plan.live(tell(&[], name, &input), input.iter().copied());
         }
@@ -183,10 +185,12 @@ impl Firewalld {
         }
         if let Some(line) = self.settings.strict {
             let origin = Origin::line(Path::new(settings::PATH), line);
-            return State::differs("forwarding closed", "open", Some(origin));
+            return State::differs("refused when forwarded", "accepted", Some(origin));
         }
         match judge(&self.forwarded(), opening, &FAMILIES) {
-            State::Differs { to, origin, .. } => State::differs("forwarding closed", to, origin),
+            State::Differs { to, origin, .. } => {
+                State::differs("refused when forwarded", to, origin)
+            }
             state => state,
         }
     }

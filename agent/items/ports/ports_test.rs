@@ -41,6 +41,7 @@ fn observed(live: Ruleset, loaders: Vec<Loader>) -> Observed {
         live: Ok(Rc::new(live)),
         loaders: Ok(loaders),
         firewalld: None,
+        ufw: None,
     }
 }
 

@@ -107,12 +107,12 @@ fn closed(
     };
     // The first family that fails is named only where another one does not.
     let family = match (family, families) {
-        (Family::Ip6, [_, _, ..]) => " for IPv6",
+        (Family::Ip6, [_, _, ..]) => " over IPv6",
         _ => "",
     };
     State::differs(
-        format!("closed{part}{family}"),
-        "open",
+        format!("refused{part}{family}"),
+        "accepted",
         Some(origin.clone()),
     )
 }
@@ -151,14 +151,14 @@ mod tests {
         };
         let all = [udp, six, rule(true, &[80..=89, 90..=100]), end];
         assert_eq!(judged(&all, "80-89/tcp"), "InSync");
-        assert_eq!(judged(&all, "80-89/udp"), "closed at 80 by rule");
+        assert_eq!(judged(&all, "80-89/udp"), "refused at 80 by rule");
         assert_eq!(
             judged(&all, "85-100/tcp"),
-            "closed at 90-99 for IPv6 by rule"
+            "refused at 90-99 over IPv6 by rule"
         );
-        assert_eq!(judged(&all, "80-200/udp"), "closed at 80 by rule");
-        assert_eq!(judged(&all, "100-101/tcp"), "closed at 101 by end");
-        assert_eq!(judged(&all, "300/tcp"), "closed by end");
+        assert_eq!(judged(&all, "80-200/udp"), "refused at 80 by rule");
+        assert_eq!(judged(&all, "100-101/tcp"), "refused at 101 by end");
+        assert_eq!(judged(&all, "300/tcp"), "refused by end");
         assert_eq!(judged(&[], "300/tcp"), "InSync");
     }
 

@@ -23,7 +23,7 @@ use super::sequence::{Entry, judge};
 use crate::boot::units;
 use crate::error::{Result, trouble};
 use crate::finding::{Origin, State};
-use crate::firewall::{Family, Ruleset};
+use crate::firewall::{Engine, Family, Ruleset};
 use crate::host::Host;
 use crate::plan::ItemPlan;
 use crate::step::{FirewallTool, Owner, Step};
@@ -45,6 +45,8 @@ pub struct Ufw {
     pub running: bool,
     /// Whether the boot starts it.
     pub enabled: bool,
+    /// Whose tables its chains are in: iptables has two.
+    engine: Engine,
     /// IPv4, and IPv6 where ufw does that.
     sides: Vec<Side>,
 }
@@ -89,8 +91,11 @@ impl Ufw {
         let sides = families
             .into_iter()
             .map(|family| Side::observe(host, family, &defaults, uplink.as_deref()));
+        let mut chains = live.iter().flat_map(|rules| &rules.chains);
+        let chain = chains.find(|chain| chain.name == STARTED);
         Ok(Some(Self {
-            running: live.is_some_and(|rules| rules.chains.iter().any(|c| c.name == STARTED)),
+            running: chain.is_some(),
+            engine: chain.map_or(Engine::Nft, |chain| chain.table.engine),
             enabled: started && is_yes(&conf, "ENABLED"),
             sides: sides.collect::<Result<_>>()?,
         }))
@@ -99,6 +104,16 @@ impl Ufw {
     /// Whether its files let an opening pass, and what does not.
     #[must_use]
     pub fn boot(&self, opening: &Opening) -> State {
+        let files = self
+            .sides
+            .iter()
+            .flat_map(|side| [&side.before, &side.user]);
+        if let Some(file) = files.into_iter().find(|file| file.text.is_empty()) {
+            return State::unknown(format!(
+                "{} is missing or empty, ufw will not start: reinstall it",
+                file.path.display()
+            ));
+        }
         let families: Vec<Family> = self.sides.iter().map(|side| side.family).collect();
         let all = |hook| -> Vec<Entry> {
             self.sides
@@ -110,7 +125,7 @@ impl Ufw {
             State::InSync if opening.forward => {
                 match judge(&all(Hook::Forward), opening, &families) {
                     State::Differs { to, origin, .. } => {
-                        State::differs("forwarding closed", to, origin)
+                        State::differs("refused when forwarded", to, origin)
                     }
                     state => state,
                 }
@@ -126,7 +141,7 @@ impl Ufw {
             side.write(boot, plan);
             side.forward(boot, plan);
             if self.running {
-                side.tell(live, plan);
+                side.tell(live, self.engine, plan);
             }
         }
     }
@@ -245,7 +260,7 @@ impl Side {
         self.before.write(content, missing, plan);
     }
 
-    fn tell(&self, closed: &[Closed], plan: &mut ItemPlan) {
+    fn tell(&self, closed: &[Closed], engine: Engine, plan: &mut ItemPlan) {
         let on = |forward: bool| {
             let own = move |c: &&Closed| c.family == self.family || c.family == Family::Inet;
             let of = closed.iter().filter(own);
@@ -269,7 +284,10 @@ impl Side {
             begin.into_iter().chain(rules).chain(end).collect()
         };
         let step = Step::Firewall {
-            tool: FirewallTool::Iptables(self.family),
+            tool: FirewallTool::Iptables {
+                engine,
+                ipv6: self.family == Family::Ip6,
+            },
             change: framed(0),
             undo: framed(1),
         };
@@ -296,7 +314,7 @@ impl File {
         plan: &mut ItemPlan,
     ) {
         let serves = served(serves);
-        if serves.is_empty() {
+        if serves.is_empty() || self.text.is_empty() {
             return;
         }
         let step = Step::WriteFile {

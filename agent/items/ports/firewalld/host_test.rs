@@ -131,16 +131,16 @@ fn a_zone_passes_what_it_names() {
     assert_eq!(told(&of, "5353/udp"), "open");
     assert_eq!(
         told(&of, "6443/tcp"),
-        "closed /etc/firewalld/zones/public.xml:1"
+        "refused /etc/firewalld/zones/public.xml:1"
     );
     assert_eq!(
         told(&firewalld(&[]), "10250/tcp"),
-        "closed /usr/lib/firewalld/zones/public.xml:2"
+        "refused /usr/lib/firewalld/zones/public.xml:2"
     );
     let mdns = firewalld(&[(ZONE, "<zone><service name=\"mdns\"/></zone>")]);
     assert_eq!(
         told(&mdns, "5353/udp"),
-        "closed /etc/firewalld/zones/public.xml:1"
+        "refused /etc/firewalld/zones/public.xml:1"
     );
 }
 
@@ -151,7 +151,7 @@ fn rich_rules_are_asked_by_priority() {
         told(&firewalld(&[(ZONE, &zone)]), opening)
     };
     let port = "<port port=\"80\" protocol=\"tcp\"/>";
-    let closed = "closed /etc/firewalld/zones/public.xml:3";
+    let closed = "refused /etc/firewalld/zones/public.xml:3";
     assert_eq!(
         told(&format!("<rule>{port}<reject/></rule>"), "80/tcp"),
         closed
@@ -178,7 +178,7 @@ fn rich_rules_are_asked_by_priority() {
     let six = format!("<rule family=\"ipv6\">{port}<drop/></rule>");
     assert_eq!(
         told(&six, "80/tcp"),
-        "closed for IPv6 /etc/firewalld/zones/public.xml:3"
+        "refused over IPv6 /etc/firewalld/zones/public.xml:3"
     );
     assert_eq!(told("<rule><drop/></rule>", "80/tcp"), closed);
     assert_eq!(
@@ -191,12 +191,12 @@ fn rich_rules_are_asked_by_priority() {
     let slow = "<rule><service name=\"kubelet\"/><accept><limit value=\"2/m\"/></accept></rule>";
     assert_eq!(
         told(slow, "10250/tcp"),
-        "closed /etc/firewalld/zones/public.xml:1"
+        "refused /etc/firewalld/zones/public.xml:1"
     );
     let from = "<rule family=\"ipv4\"><source address=\"10.0.0.1\"/><service name=\"kubelet\"/><accept/></rule>";
     assert_eq!(
         told(from, "10250/tcp"),
-        "closed /etc/firewalld/zones/public.xml:1"
+        "refused /etc/firewalld/zones/public.xml:1"
     );
 }
 
@@ -211,7 +211,7 @@ fn policies_are_asked_before_and_after() {
     let told = |policy: &str, opening: &str| told(&firewalld(&[(POLICY, policy)]), opening);
     assert_eq!(told(&policy("-1", "CONTINUE", "HOST"), "10250/tcp"), "open");
     assert_eq!(told(&policy("1", "CONTINUE", "HOST"), "10250/tcp"), "open");
-    let closed = "closed /etc/firewalld/policies/ours.xml:1";
+    let closed = "refused /etc/firewalld/policies/ours.xml:1";
     assert_eq!(told(&policy("-1", "REJECT", "HOST"), "22/tcp"), closed);
     assert_eq!(told(&policy("1", "REJECT", "HOST"), "22/tcp"), "open");
     assert_eq!(told(&policy("1", "DROP", "HOST"), "23/tcp"), closed);
@@ -244,7 +244,7 @@ fn the_zone_is_where_packets_land() {
     );
     let answers = (
         "answers.json",
-        "{\"facts\": {\"node_ip\": \"192.168.1.9\"}, \"listening\": []}",
+        "{\"facts\": {\"node_ip\": \"192.168.1.9\"}, \"cri\": {}}",
     );
     let default = (CONF, "DefaultZone=trusted\n");
     assert_eq!(names(&[]), "public");
@@ -264,4 +264,33 @@ fn the_zone_is_where_packets_land() {
             .starts_with("/etc/firewalld/zones/public.xml: "),
         "{error}"
     );
+}
+
+/// However the elements of a zone stand, firewalld asks them in one order.
+#[test]
+fn the_order_in_the_file_does_not_count() {
+    let mut elements = [
+        "<port port=\"80\" protocol=\"tcp\"/>",
+        "<rule priority=\"-2\"><port port=\"81\" protocol=\"tcp\"/><accept/></rule>",
+        "<rule><port port=\"80-81\" protocol=\"udp\"/><drop/></rule>",
+        "<rule priority=\"-1\"><port port=\"81\" protocol=\"tcp\"/><drop/></rule>",
+        "<protocol value=\"udp\"/>",
+    ];
+    for _ in 0..elements.len() {
+        elements.rotate_left(1);
+        let of = firewalld(&[(ZONE, &format!("<zone>{}</zone>", elements.concat()))]);
+        let closed = "refused /etc/firewalld/zones/public.xml:1";
+        assert_eq!(told(&of, "80-81/tcp"), "open");
+        assert_eq!(told(&of, "81/udp"), closed);
+        assert_eq!(told(&of, "82/udp"), "open");
+        assert_eq!(told(&of, "82/tcp"), closed);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "(<(zone|rule|port|service|accept|source)( [a-z]{1,8}=\"[a-z0-9/.-]{0,4}\"){0,2}/?>|</(zone|rule)>|[a-z<> ]){0,8}") {
+        let _ = Zone::parse(Path::new("z"), &text, &|_| Ok(Vec::new()));
+        let _ = direct::parse(&text);
+    }
 }

@@ -10,7 +10,7 @@ fn what_is_translated_is_forwarded() {
     assert_eq!(with(&[]), "open");
     assert_eq!(
         with(&[(CONF, "# a\nStrictForwardPorts=yes\n")]),
-        "forwarding closed /etc/firewalld/firewalld.conf:2"
+        "refused when forwarded /etc/firewalld/firewalld.conf:2"
     );
     assert!(with(&[(VERSION, "")]).starts_with("Unknown"));
     let (old, iptables) = (
@@ -19,7 +19,7 @@ fn what_is_translated_is_forwarded() {
     );
     assert_eq!(
         with(&[old, iptables]),
-        "forwarding closed firewalld before 0.7"
+        "refused when forwarded firewalld before 0.7"
     );
     let planned = steps(
         &firewalld(&[open[0], old, iptables]),
@@ -70,7 +70,7 @@ fn direct_rules_come_first() {
         rule("-p tcp --dport 23 -j ACCEPT"),
     );
     let iptables = (CONF, "FirewallBackend=iptables\n");
-    let closed = "closed /etc/firewalld/direct.xml:2";
+    let closed = "refused /etc/firewalld/direct.xml:2";
     assert_eq!(told(&firewalld(&[(DIRECT, &drop)]), "22/tcp"), closed);
     assert_eq!(
         told(&firewalld(&[(DIRECT, &drop), iptables]), "22/tcp"),
@@ -82,9 +82,9 @@ fn direct_rules_come_first() {
         "a port in the zone does not help"
     );
     // Accepted for IPv4 only, and with nftables the zone is asked all the same.
-    let zone = "closed /usr/lib/firewalld/zones/public.xml:2";
+    let zone = "refused /usr/lib/firewalld/zones/public.xml:2";
     assert_eq!(told(&firewalld(&[(DIRECT, &accept)]), "23/tcp"), zone);
-    let six = "closed for IPv6 /usr/lib/firewalld/zones/public.xml:2";
+    let six = "refused over IPv6 /usr/lib/firewalld/zones/public.xml:2";
     assert_eq!(
         told(&firewalld(&[(DIRECT, &accept), iptables]), "23/tcp"),
         six

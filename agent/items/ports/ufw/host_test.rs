@@ -77,27 +77,27 @@ fn files_are_asked_in_their_order() {
     };
     let allow = "allow tcp 6443 0.0.0.0/0 any 0.0.0.0/0 in";
     let deny = "deny any 6443 0.0.0.0/0 any 0.0.0.0/0 in";
-    assert_eq!(told("", "", "6443/tcp"), "closed /etc/default/ufw:2");
+    assert_eq!(told("", "", "6443/tcp"), "refused /etc/default/ufw:2");
     assert_eq!(told(allow, "", "6443/tcp"), "open");
-    assert_eq!(told(allow, "", "6443/udp"), "closed /etc/default/ufw:2");
+    assert_eq!(told(allow, "", "6443/udp"), "refused /etc/default/ufw:2");
     assert_eq!(
         told(&format!("{deny}\n{allow}"), "", "6443/tcp"),
-        "closed /etc/ufw/user.rules:4"
+        "refused /etc/ufw/user.rules:4"
     );
     assert_eq!(told(&format!("{allow}\n{deny}"), "", "6443/tcp"), "open");
     let some = "deny tcp 6443 0.0.0.0/0 any 10.1.2.3 in";
     assert_eq!(told(&format!("{some}\n{allow}"), "", "6443/tcp"), "open");
     let limit = "limit tcp 6443 0.0.0.0/0 any 0.0.0.0/0 in";
-    assert_eq!(told(limit, "", "6443/tcp"), "closed /etc/ufw/user.rules:4");
+    assert_eq!(told(limit, "", "6443/tcp"), "refused /etc/ufw/user.rules:4");
     let drop = "-A ufw-before-input -p tcp --dport 6443 -j DROP\n";
     assert_eq!(
         told(allow, drop, "6443/tcp"),
-        "closed /etc/ufw/before.rules:16"
+        "refused /etc/ufw/before.rules:16"
     );
     let route = format!("{allow}\nroute:allow any any 0.0.0.0/0 any 0.0.0.0/0 in");
     assert_eq!(
         told(allow, "", "6443/tcp!"),
-        "forwarding closed /etc/default/ufw:3"
+        "refused when forwarded /etc/default/ufw:3"
     );
     assert_eq!(told(&route, "", "6443/tcp!"), "open");
     let translated = "-A ufw-before-forward -m conntrack --ctstate DNAT -j ACCEPT\n";
@@ -110,7 +110,7 @@ fn one_family_can_be_closed() {
     let files = [("etc/ufw/user.rules", user.as_str())];
     assert_eq!(
         told(&files, "6443/tcp"),
-        "closed for IPv6 /etc/default/ufw:2"
+        "refused over IPv6 /etc/default/ufw:2"
     );
     let defaults = DEFAULT.replace("yes", "no");
     assert_eq!(
@@ -122,6 +122,15 @@ fn one_family_can_be_closed() {
         told(&[("etc/default/ufw", &accept)], "1-65535/udp!"),
         "open"
     );
+}
+
+#[test]
+fn without_its_files_it_is_not_known() {
+    let files = [("etc/ufw/user6.rules", "")];
+    assert!(told(&files, "80/tcp").contains("/etc/ufw/user6.rules is missing or empty"));
+    let mut plan = ItemPlan::default();
+    ufw(&files, None).steps(&[opening("80/tcp")], &[], &mut plan);
+    assert_eq!(plan.steps.len(), 1);
 }
 
 #[test]
