@@ -64,6 +64,18 @@ fn saved(host: &Host, installed: &[String]) -> Result<Option<String>> {
     Ok(None)
 }
 
+/// What a kernel was built with (its `.config`), where its package tells: Debian and EL put it into
+/// `/boot`, EL beside the modules too.
+///
+/// # Errors
+/// Where the file exists and cannot be read.
+pub fn configuration(host: &Host, release: &str) -> Result<Option<String>> {
+    match host.text(Path::new(&format!("/boot/config-{release}")))? {
+        Some(text) => Ok(Some(text)),
+        None => host.text(&directory(release).join("config")),
+    }
+}
+
 /// Where a kernel's modules are.
 #[must_use]
 pub fn directory(release: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::{Explain, Kind};
+use crate::boot::kernels;
 use crate::boot::loader::{self, Line};
 use crate::error::{Result, trouble};
 use crate::finding::{Finding, Origin, State};
@@ -84,11 +85,13 @@ impl Kind for Selinux {
 
     fn observe(&self, host: &Host) -> Result<Observed> {
         let running = host.text(Path::new("/proc/cmdline"))?.unwrap_or_default();
+        let mut running = loader::running(&running);
+        let lines = lines(host, &mut running).map_err(|error| error.to_string());
         Ok(Observed {
             live: live(host)?,
             config: host.bytes(Path::new(CONFIG))?,
-            by_default: by_default(host, &loader::running(&running))?,
-            lines: loader::lines(host).map_err(|error| error.to_string()),
+            by_default: by_default(host, &running)?,
+            lines,
         })
     }
 
@@ -261,6 +264,26 @@ fn by_default(host: &Host, running: &Line) -> Result<bool> {
     let list = host.text(Path::new("/sys/kernel/security/lsm"))?;
     Ok(list.is_none_or(|list| list.trim().split(',').any(|name| name == "selinux")))
 }
+
+/// What the next boot can be started with; and without `selinux=`, there and in the running line, where
+/// the kernel is built not to know it, as Debian's are (security/selinux/Kconfig,
+/// SECURITY_SELINUX_BOOTPARAM).
+fn lines(host: &Host, running: &mut Line) -> Result<Vec<Line>> {
+    let switch = |argument: &loader::Argument| argument.key == "selinux";
+    let mut lines = loader::lines(host)?;
+    if lines.iter().flatten().chain(&*running).any(switch)
+        && let Some(release) = kernels::booting(host)?
+        && let Some(built) = kernels::configuration(host, &release)?
+        && built.lines().any(|line| line == WITHOUT_SWITCH)
+    {
+        for line in lines.iter_mut().chain([running]) {
+            line.retain(|argument| !switch(argument));
+        }
+    }
+    Ok(lines)
+}
+
+const WITHOUT_SWITCH: &str = "# CONFIG_SECURITY_SELINUX_BOOTPARAM is not set";
 
 #[cfg(test)]
 #[path = "selinux/state_test.rs"]

@@ -167,3 +167,41 @@ fn no_policy_is_disabled_in_effect() {
         assert_eq!(live(&host).unwrap(), expected, "{enforce:?} {context:?}");
     }
 }
+
+#[test]
+fn a_kernel_that_does_not_know_the_switch() {
+    let cases = [
+        (WITHOUT_SWITCH, None, "quiet"),
+        (
+            "CONFIG_SECURITY_SELINUX_BOOTPARAM=y",
+            None,
+            "selinux=0 quiet",
+        ),
+        ("", Some(WITHOUT_SWITCH), "quiet"),
+        ("", None, "selinux=0 quiet"),
+    ];
+    for (boot, modules, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("proc/cmdline", "selinux=0 quiet\n");
+        put("lib/modules/6.1/vmlinuz", "");
+        if !boot.is_empty() {
+            put(
+                "boot/config-6.1",
+                &format!("CONFIG_SECURITY_SELINUX=y\n{boot}\n"),
+            );
+        }
+        if let Some(text) = modules {
+            put("lib/modules/6.1/config", text);
+        }
+        let host = Host::captured(dir.path()).unwrap();
+        let mut running = loader::running("selinux=0 quiet");
+        let found = lines(&host, &mut running).unwrap();
+        assert_eq!(found[0], loader::running(expected), "{boot} {modules:?}");
+        assert_eq!(running, found[0]);
+    }
+}
