@@ -42,8 +42,24 @@ pub enum Kind {
 /// Opens the root of a tree.
 pub(super) fn open_root(dir: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    nix::fcntl::open(dir, flags, Mode::empty())
-        .map_err(|e| trouble!("{}: {}: give a directory", dir.display(), e.desc()))
+    let root = nix::fcntl::open(dir, flags, Mode::empty())
+        .map_err(|e| trouble!("{}: {}: give a directory", dir.display(), e.desc()))?;
+    match open_in(&root, Path::new("."), OFlag::O_PATH) {
+        Err(Errno::ENOSYS) => Err(trouble!(
+            "{}: this kernel can't keep links inside a tree (no openat2(2)): it needs Linux 5.6, \
+             or a run on the machine itself, without --root",
+            dir.display()
+        )),
+        _ => Ok(root),
+    }
+}
+
+/// Opens a path below a directory that no link can lead out of (openat2(2), RESOLVE_IN_ROOT).
+fn open_in(root: &OwnedFd, inside: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    nix::fcntl::openat2(root, inside, how)
 }
 
 impl Host {
@@ -173,23 +189,15 @@ impl Host {
         }
     }
 
-    /// Opens a path of the host; in a tree no link can lead outside its root (openat2(2),
-    /// RESOLVE_IN_ROOT).
+    /// Opens a path of the host; in a tree no link can lead outside its root.
     pub(super) fn open(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-        let flags = flags | OFlag::O_CLOEXEC;
         let Some((_, root)) = &self.root else {
-            return nix::fcntl::open(path, flags, Mode::empty());
+            return nix::fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
         };
-        let how = OpenHow::new()
-            .flags(flags)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT);
-        let inside = path.strip_prefix("/").unwrap_or(path);
-        let inside = if inside.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            inside
-        };
-        nix::fcntl::openat2(root, inside, how)
+        match path.strip_prefix("/").unwrap_or(path) {
+            inside if inside.as_os_str().is_empty() => open_in(root, Path::new("."), flags),
+            inside => open_in(root, inside, flags),
+        }
     }
 
     /// The opened directory a path is in, and the path's last name.
