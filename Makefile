@@ -1,4 +1,5 @@
 # make        build the program
+# make static the same with its own libc, for any host; says where it is
 # make demo   the main job on a Debian machine booted in QEMU: plan, apply, check, reboot, check
 # make test   every test, real machines included; installs what they need
 # make vm-all the real machines of every suite, results into tests/vm/RESULTS.md
@@ -7,10 +8,18 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: all demo test vm-all lint tools
+.PHONY: all static demo test vm-all lint tools
 
 all:
 	cargo build --release
+
+# 8 MB: it is copied to every node, and /usr/local on an appliance is small.
+static:
+	cargo build --release --config .cargo/static.toml
+	@program=target/$$(rustc --print host-tuple)/release/nodeprep; \
+	size=$$(stat -c %s $$program); \
+	[ $$size -lt 8000000 ] || { echo "$$program has $$size bytes, 8 MB at most are allowed" >&2; exit 1; }; \
+	echo $$program
 
 demo: tools
 	cargo test --test vm -- --demo
