@@ -13,7 +13,7 @@ const BEFORE: [&str; 4] = [
 
 /// Boots a machine with swap on and shows plan, apply, check, reboot, check.
 pub fn run() {
-    let image = image::of("bookworm");
+    let image = image::of("bookworm").unwrap();
     println!("booting a Debian 12 machine (software emulation, some 20 s) ...");
     let mut machine = guest::boot(&image);
     machine.ok("fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap -q /swapfile");

@@ -1,29 +1,37 @@
 //! What scenarios do with the program in a machine, and what they look at without it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::Value;
 
 use crate::image::Image;
-use crate::machine::Machine;
+use crate::machine::{Hardware, Machine};
+use crate::program;
 
 /// The profile of the scenarios.
 pub const PROFILE: &str = "kubeadm-worker";
 
+/// What runs in the machines that were booted, by suite.
+pub static VERSIONS: Mutex<BTreeMap<&str, String>> = Mutex::new(BTreeMap::new());
+
 /// Boots a machine with the program in it.
 pub fn boot(image: &Image) -> Machine {
-    boot_with(image, "")
+    boot_with(image, Hardware::DEFAULT)
 }
 
-/// The same, with kernel arguments more.
-pub fn boot_with(image: &Image, append: &str) -> Machine {
-    let mut machine = Machine::boot(image, append);
-    machine.put(
-        Path::new(env!("CARGO_BIN_EXE_nodeprep")),
-        "/usr/local/bin/nodeprep",
-        "755",
-    );
+/// The same, of other hardware.
+pub fn boot_with(image: &Image, hardware: Hardware) -> Machine {
+    let mut machine = Machine::boot(image, hardware);
+    machine.put(program::path(), "/usr/local/bin/nodeprep", "755");
+    let mut versions = VERSIONS.lock().unwrap();
+    versions.entry(image.suite).or_insert_with(|| {
+        machine.ok(
+            "echo Linux $(uname -r), $(systemctl --version | sed 's/ (.*//;q'), \
+             containerd $(dpkg-query -f '${Version}' -W containerd)",
+        )
+    });
+    drop(versions);
     machine
 }
 
@@ -34,7 +42,12 @@ pub struct Report(Value);
 impl Report {
     /// Runs the program and expects an exit code.
     pub fn of(machine: &mut Machine, command: &str, code: i32) -> Self {
-        let output = machine.run(&format!("nodeprep {command} {PROFILE} --output json"));
+        Self::with(machine, command, PROFILE, code)
+    }
+
+    /// The same with another profile.
+    pub fn with(machine: &mut Machine, command: &str, profile: &str, code: i32) -> Self {
+        let output = machine.run(&format!("nodeprep {command} {profile} --output json"));
         assert_eq!(
             output.code, code,
             "{command}:\n{}{}",

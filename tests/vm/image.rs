@@ -19,18 +19,27 @@ const USED: &str = "used";
 /// An image has some 600 MB; nobody comes back to an old recipe after a week.
 const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A base image: `disk.ext4`, `vmlinuz` and `initrd.img` in one directory. Nothing writes to it.
-#[derive(Debug)]
+/// A base image: `disk.raw`, `vmlinuz` and `initrd.img` in one directory. Nothing writes to it.
+#[derive(Debug, Clone)]
 pub struct Image {
+    /// The suite it is made of.
+    pub suite: &'static str,
     /// The directory.
     pub dir: PathBuf,
 }
 
+impl Image {
+    /// The disk, whole.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join("disk.raw")
+    }
+}
+
 /// The image of a suite, made now if it is not there yet.
 ///
-/// # Panics
-/// Where it can't be made (no mirror, no root): a lab without machines has failed, not passed.
-pub fn of(suite: &str) -> Image {
+/// # Errors
+/// Where it can't be made (no mirror, no root, packages that don't fit together).
+pub fn of(suite: &'static str) -> Result<Image, String> {
     let cache = cache();
     fs::create_dir_all(&cache).unwrap();
     let lock = File::create(cache.join("lock")).unwrap();
@@ -40,13 +49,13 @@ pub fn of(suite: &str) -> Image {
     let dir = cache.join(format!("{suite}-{:016x}", hash.finish()));
     if !dir.exists() {
         forget_unused(&cache);
-        build(suite, &dir);
+        build(suite, &dir)?;
     }
     File::create(dir.join(USED)).unwrap();
-    Image { dir }
+    Ok(Image { suite, dir })
 }
 
-fn build(suite: &str, dir: &Path) {
+fn build(suite: &str, dir: &Path) -> Result<(), String> {
     eprintln!("making the {suite} image in {} (once)", dir.display());
     let unfinished = dir.with_extension("unfinished");
     let _ = fs::remove_dir_all(&unfinished); // of a build that was cut off
@@ -61,11 +70,11 @@ fn build(suite: &str, dir: &Path) {
         .arg(&unfinished)
         .status()
         .unwrap();
-    assert!(
-        status.success(),
-        "the {suite} image could not be made: see above"
-    );
+    if !status.success() {
+        return Err(format!("the {suite} image could not be made: see above"));
+    }
     fs::rename(unfinished, dir).unwrap();
+    Ok(())
 }
 
 /// Removes images that no checkout has used for a while: another one may have another recipe.

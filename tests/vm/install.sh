@@ -12,6 +12,7 @@ if command -v apt-get >/dev/null; then
     need qemu-img qemu-utils
     need mmdebstrap mmdebstrap
     need mkfs.ext4 e2fsprogs
+    need sfdisk fdisk
     need cc gcc
     [ ${#missing[@]} = 0 ] && exit
     root apt-get update -qq
@@ -21,11 +22,12 @@ elif command -v dnf >/dev/null; then
     need qemu-img qemu-img
     need mmdebstrap mmdebstrap
     need mkfs.ext4 e2fsprogs
+    need sfdisk util-linux
     need cc gcc
     [ ${#missing[@]} = 0 ] && exit
     root dnf install -y -q epel-release || true # Fedora has no such package and needs none
     root dnf install -y -q "${missing[@]}"
 else
-    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs and a C compiler by hand" >&2
+    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, sfdisk and a C compiler by hand" >&2
     exit 1
 fi

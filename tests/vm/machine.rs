@@ -9,16 +9,50 @@ use std::time::{Duration, Instant};
 use crate::image::Image;
 
 /// Software emulation on a busy host takes 15 to 60 s to multi-user; beyond this it hangs.
-const BOOT_LIMIT: Duration = Duration::from_secs(300);
+const BOOT_LIMIT: Duration = Duration::from_secs(600);
 /// No script of a scenario takes longer.
-const SCRIPT_LIMIT: Duration = Duration::from_secs(120);
+const SCRIPT_LIMIT: Duration = Duration::from_secs(300);
 
-/// A running machine; dropping it ends it and removes its disk.
+/// A power-off stops every service first.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(300);
+
+/// What a machine is made of, beside its image.
+#[derive(Debug, Clone, Copy)]
+pub struct Hardware {
+    /// Kernel arguments more, for a start without a boot loader.
+    pub arguments: &'static str,
+    /// Memory, MiB.
+    pub memory: u32,
+    /// A second, empty disk (/dev/vdb) of so many MiB.
+    pub second_disk: Option<u32>,
+}
+
+impl Hardware {
+    /// What most scenarios need: Debian with containerd takes a third of the memory.
+    pub const DEFAULT: Self = Self {
+        arguments: "",
+        memory: 1536,
+        second_disk: None,
+    };
+}
+
+/// Who loads the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loader {
+    /// QEMU, the one beside the image; as fast as it gets.
+    Qemu,
+    /// What is installed on the disk.
+    Disk,
+}
+
+/// A running machine; dropping it ends it and removes its disks.
 #[derive(Debug)]
 pub struct Machine {
     qemu: Child,
     channel: BufReader<UnixStream>,
     dir: tempfile::TempDir,
+    image: Image,
+    hardware: Hardware,
     boot_id: String,
 }
 
@@ -36,26 +70,19 @@ pub struct Output {
 impl Machine {
     /// Boots a machine on a fresh copy-on-write disk over the image, and waits for the end of its
     /// boot.
-    ///
-    /// `append` are kernel arguments more.
-    pub fn boot(image: &Image, append: &str) -> Self {
+    pub fn boot(image: &Image, hardware: Hardware) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let disk = dir.path().join("disk.qcow2");
-        let base = image.dir.join("disk.ext4");
-        let mut create = Command::new("qemu-img");
-        create
-            .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
-            .arg(base)
-            .arg(&disk);
-        assert!(create.status().unwrap().success(), "qemu-img: no disk");
-        let socket = dir.path().join("channel");
-        let qemu = qemu(image, append, dir.path(), &disk, &socket)
-            .spawn()
-            .expect("qemu-system-x86_64");
+        create_disk(&dir.path().join(DISKS[0]), Some(&image.disk()), None);
+        if hardware.second_disk.is_some() {
+            create_disk(&dir.path().join(DISKS[1]), None, hardware.second_disk);
+        }
+        let qemu = start(image, hardware, dir.path(), Loader::Qemu);
         let mut machine = Self {
             qemu,
-            channel: connect(&socket),
+            channel: connect(dir.path()),
             dir,
+            image: image.clone(),
+            hardware,
             boot_id: String::new(),
         };
         machine.wait_for_boot();
@@ -95,6 +122,24 @@ impl Machine {
         self.wait_for_boot();
     }
 
+    /// Shuts it down and waits until it is off.
+    pub fn power_off(&mut self) {
+        let script = "systemctl poweroff --no-block";
+        self.send(format!("run {}\n{script}", script.len()).as_bytes());
+        let until = Instant::now() + POWER_OFF_LIMIT;
+        while self.qemu.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "still on:\n{}", self.console());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Boots a machine that is off, with the disks it has.
+    pub fn power_on(&mut self, loader: Loader) {
+        self.qemu = start(&self.image, self.hardware, self.dir.path(), loader);
+        self.channel = connect(self.dir.path());
+        self.wait_for_boot();
+    }
+
     /// The end of what the machine printed on its console.
     pub fn console(&self) -> String {
         let text = std::fs::read(self.console_path()).unwrap_or_default();
@@ -104,7 +149,7 @@ impl Machine {
     }
 
     fn console_path(&self) -> PathBuf {
-        self.dir.path().join("console")
+        self.dir.path().join(CONSOLE)
     }
 
     /// A ready line of a boot other than the last one seen.
@@ -174,55 +219,78 @@ impl Drop for Machine {
     }
 }
 
-fn qemu(image: &Image, append: &str, dir: &Path, disk: &Path, socket: &Path) -> Command {
-    let path = |path: &Path| path.display().to_string();
+/// Files of a machine's directory.
+const DISKS: [&str; 2] = ["disk.qcow2", "second.qcow2"];
+const CHANNEL: &str = "channel";
+const CONSOLE: &str = "console";
+
+/// A disk over a base of its size, or an empty one of so many MiB.
+fn create_disk(disk: &Path, base: Option<&Path>, size: Option<u32>) {
+    let mut create = Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "qcow2"]);
+    if let Some(base) = base {
+        create.args(["-F", "raw", "-b"]).arg(base);
+    }
+    create.arg(disk);
+    create.args(size.map(|size| format!("{size}M")));
+    assert!(create.status().unwrap().success(), "qemu-img: no disk");
+}
+
+fn start(image: &Image, hardware: Hardware, dir: &Path, loader: Loader) -> Child {
+    let _ = std::fs::remove_file(dir.join(CHANNEL)); // of the start before
+    // A machine must not outlive a test that was killed; nothing else would end it.
+    let mut qemu = Command::new("setpriv");
+    qemu.args(["--pdeathsig", "KILL"]).arg(program());
+    qemu.args(["-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2"])
+        .args(["-m", &hardware.memory.to_string()])
+        .args(["-nic", "none", "-display", "none", "-no-user-config"])
+        .arg("-serial")
+        .arg(format!("file:{}", dir.join(CONSOLE).display()))
+        .args(["-device", "virtio-serial"])
+        .args(["-device", "virtserialport,chardev=lab,name=nodeprep.lab"])
+        .arg("-chardev")
+        .arg(format!(
+            "socket,id=lab,path={},server=on,wait=off",
+            dir.join(CHANNEL).display()
+        ));
+    for disk in DISKS
+        .map(|name| dir.join(name))
+        .iter()
+        .filter(|disk| disk.exists())
+    {
+        let disk = disk.display();
+        qemu.arg("-drive")
+            .arg(format!("file={disk},if=virtio,format=qcow2,cache=unsafe"));
+    }
+    if loader == Loader::Qemu {
+        qemu.arg("-kernel").arg(image.dir.join("vmlinuz"));
+        qemu.arg("-initrd").arg(image.dir.join("initrd.img"));
+        qemu.arg("-append").arg(format!(
+            "root=/dev/vda1 rw console=ttyS0 {}",
+            hardware.arguments
+        ));
+    }
+    qemu.stdin(Stdio::null()).spawn().expect("setpriv and QEMU")
+}
+
+/// All that software emulation has, but cmpxchg16b: with it kernels from 6.12 on double-fault at
+/// times under QEMU 7.2 with two processors.
+const CPU: &str = "max,-cx16";
+
+/// Software emulation everywhere: nested virtualisation is there or not, and broken at times.
+fn program() -> &'static Path {
     // EL has it by another name, outside of PATH.
     let el = Path::new("/usr/libexec/qemu-kvm");
-    let mut qemu = Command::new(if el.exists() {
+    if el.exists() {
         el
     } else {
         Path::new("qemu-system-x86_64")
-    });
-    // Software emulation everywhere: nested virtualisation is there or not, and broken at times.
-    qemu.args([
-        "-accel",
-        "tcg,thread=multi",
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        "1536",
-    ])
-    .args(["-nic", "none", "-display", "none", "-no-user-config"])
-    .args(["-kernel", &path(&image.dir.join("vmlinuz"))])
-    .args(["-initrd", &path(&image.dir.join("initrd.img"))])
-    .args([
-        "-append",
-        &format!("root=/dev/vda rw console=ttyS0 {append}"),
-    ])
-    .args([
-        "-drive",
-        &format!("file={},if=virtio,format=qcow2,cache=unsafe", path(disk)),
-    ])
-    .args(["-serial", &format!("file:{}", path(&dir.join("console")))])
-    .args([
-        "-device",
-        "virtio-serial",
-        "-device",
-        "virtserialport,chardev=lab,name=nodeprep.lab",
-    ])
-    .args([
-        "-chardev",
-        &format!("socket,id=lab,path={},server=on,wait=off", path(socket)),
-    ])
-    .stdin(Stdio::null());
-    qemu
+    }
 }
 
-fn connect(socket: &Path) -> BufReader<UnixStream> {
+fn connect(dir: &Path) -> BufReader<UnixStream> {
     for _ in 0..100 {
-        match UnixStream::connect(socket) {
+        match UnixStream::connect(dir.join(CHANNEL)) {
             Ok(stream) => return BufReader::new(stream),
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }

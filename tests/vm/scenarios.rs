@@ -2,17 +2,43 @@
 
 mod break_each;
 mod containerd;
+mod grub;
 mod pristine;
 mod selinux;
 
 use crate::image::Image;
 
-/// What a scenario does with machines made from an image.
-pub type Body = fn(&Image);
+/// What is done with machines made from an image.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// It panics where something is not as it has to be.
+    pub run: fn(&Image),
+    /// The suites on which every submission has to pass it; the others are for `make vm-all`.
+    pub always_on: &'static [&'static str],
+}
 
-/// Name and body of each.
-pub const ALL: [(&str, Body); 3] = [
-    ("pristine", pristine::run),
-    ("containerd", containerd::run),
-    ("selinux", selinux::run),
+/// All of them.
+pub const ALL: [Scenario; 4] = [
+    Scenario {
+        name: "pristine",
+        run: pristine::run,
+        always_on: &["bookworm", "trixie"],
+    },
+    Scenario {
+        name: "selinux",
+        run: selinux::run,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "containerd",
+        run: containerd::run,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "grub",
+        run: grub::run,
+        always_on: &["bookworm"],
+    },
 ];

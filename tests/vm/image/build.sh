@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes the base image of one Debian suite: disk.ext4, vmlinuz and initrd.img in OUT.
-# usage: build.sh SUITE OUT      (root, mmdebstrap, e2fsprogs)
+# Makes the base image of one Debian suite: disk.raw, vmlinuz and initrd.img in OUT.
+# usage: build.sh SUITE OUT      (root, mmdebstrap, e2fsprogs, sfdisk)
 # image.rs hashes this file and its neighbours: changing one of them makes new images.
 set -euo pipefail
 suite=$1 out=$2 here=$(dirname "$(readlink -f "$0")")
@@ -13,8 +13,9 @@ mkdir -p "$out"
 packages=(
     linux-image-cloud-amd64 initramfs-tools zstd
     systemd systemd-sysv udev dbus kmod procps util-linux e2fsprogs iproute2
-    containerd iptables nftables firewalld ipvsadm conntrack ipset ethtool socat
+    containerd iptables nftables firewalld ufw ipvsadm conntrack ipset ethtool socat
     selinux-policy-default policycoreutils
+    grub-pc-bin grub2-common
     strace ca-certificates
 )
 
@@ -33,6 +34,7 @@ mirror() {
         grep -m 1 . || true
 }
 
+# Check-Valid-Until: testing's release file is good for a week, and a mirror can be older.
 debootstrap() {
     local uri
     uri=$(mirror)
@@ -40,6 +42,7 @@ debootstrap() {
     mmdebstrap --mode=root --variant=minbase \
         --include="$(IFS=, && echo "${packages[*]}")" \
         --aptopt='Acquire::Retries "3"' \
+        --aptopt='Acquire::Check-Valid-Until "false"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -49,7 +52,7 @@ debootstrap() {
 
 configure() {
     echo nodeprep-lab >"$tree/etc/hostname"
-    printf '# <file system>\t<mount point>\t<type>\t<options>\t<dump>\t<pass>\n/dev/vda\t/\text4\tdefaults\t0\t1\n' \
+    printf '# <file system>\t<mount point>\t<type>\t<options>\t<dump>\t<pass>\n/dev/vda1\t/\text4\tdefaults\t0\t1\n' \
         >"$tree/etc/fstab"
     rm -f "$tree/etc/resolv.conf"
     install -D -m 755 "$here/lab.sh" "$tree/usr/local/libexec/nodeprep-lab"
@@ -68,10 +71,17 @@ label() {
         chroot "$1" ls -Zd /etc | grep -q :etc_t:' label "$tree"
 }
 
+# One partition behind a classic partition table, with room before it where GRUB installs itself.
+# The kernel and its initrd lie beside the disk as well, for machines that start without GRUB.
+readonly DISK=$((4 << 30)) PARTITION=$((1 << 20)) # bytes
+
 pack() {
     cp -L "$tree/vmlinuz" "$out/vmlinuz"
     cp -L "$tree/initrd.img" "$out/initrd.img"
-    mkfs.ext4 -q -L root -d "$tree" "$out/disk.ext4" 4G
+    truncate -s "$DISK" "$out/disk.raw"
+    echo 'start=1MiB, type=83, bootable' | PATH=$PATH:/usr/sbin:/sbin sfdisk --quiet --label dos "$out/disk.raw"
+    mkfs.ext4 -q -L root -d "$tree" -E offset="$PARTITION" "$out/disk.raw" \
+        "$(((DISK - PARTITION) / 1024))k"
     rm -rf "$tree"
 }
 

@@ -5,15 +5,18 @@ use serde_json::Value;
 
 use crate::guest;
 use crate::image::Image;
-use crate::machine::Machine;
+use crate::machine::{Hardware, Machine};
 
 /// Debian's kernel takes AppArmor unless it is told otherwise.
-const ARGUMENTS: &str = "security=selinux selinux=1";
+const HARDWARE: Hardware = Hardware {
+    arguments: "security=selinux selinux=1",
+    ..Hardware::DEFAULT
+};
 /// An install of it as people leave it.
 const CONFIG: &str = "printf '# ours\\nSELINUX=enforcing # hm\\r\\nSELINUXTYPE=default\\nSELINUX=disabled\\n' >/etc/selinux/config";
 
 pub fn run(image: &Image) {
-    let mut machine = guest::boot_with(image, ARGUMENTS);
+    let mut machine = guest::boot_with(image, HARDWARE);
     assert_eq!(machine.ok("getenforce"), "Permissive");
     // Enforcing by a write: the lab's own service has no place in Debian's policy.
     machine.ok("ls -Z /etc/selinux/config >/root/label");
