@@ -16,7 +16,7 @@ pub fn run() {
     let image = image::of("bookworm").unwrap();
     println!("booting a Debian 12 machine (software emulation, some 20 s) ...");
     let mut machine = guest::boot(&image);
-    machine.ok("fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap -q /swapfile");
+    machine.ok("fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap /swapfile >/dev/null");
     machine.ok(
         "echo '/swapfile none swap sw 0 0' >>/etc/fstab && systemctl daemon-reload && swapon -a",
     );

@@ -48,17 +48,31 @@ impl Report {
     /// The same with another profile.
     pub fn with(machine: &mut Machine, command: &str, profile: &str, code: i32) -> Self {
         let output = machine.run(&format!("nodeprep {command} {profile} --output json"));
+        let Ok(report) = serde_json::from_str(&output.stdout) else {
+            panic!("{command}: no report: {}{}", output.stdout, output.stderr)
+        };
+        let report = Self(report);
+        let found = [output.code.into(), report.0["exit_code"].clone()];
+        let expected: [Value; 2] = [code.into(), code.into()];
         assert_eq!(
-            output.code, code,
-            "{command}:\n{}{}",
-            output.stdout, output.stderr
+            found,
+            expected,
+            "{command}: {}{}",
+            report.rest(),
+            output.stderr
         );
-        let report: Value = serde_json::from_str(&output.stdout).expect("a json report");
-        assert_eq!(
-            report["exit_code"], code,
-            "the report and the process tell one exit code"
-        );
-        Self(report)
+        report
+    }
+
+    /// What is not as wanted and what failed, a line each.
+    fn rest(&self) -> String {
+        let fine = ["in_sync", "fixed", "not_applicable"];
+        let rest = self
+            .entries()
+            .filter(|entry| !fine.contains(&text(&entry["outcome"])));
+        let trouble = self.0["trouble"].as_array().into_iter().flatten();
+        let lines = rest.chain(trouble).map(|line| format!("{line}\n"));
+        lines.collect()
     }
 
     /// Subjects with this outcome, as `item subject`.

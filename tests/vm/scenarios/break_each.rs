@@ -25,7 +25,7 @@ const BOTH: [&str; 2] = ["differs", "differs"];
 
 const BREAKS: [Break; 8] = [
     Break {
-        script: "fallocate -l 16M /swap2 && chmod 600 /swap2 && mkswap -q /swap2 && swapon /swap2",
+        script: "fallocate -l 16M /swap2 && chmod 600 /swap2 && mkswap /swap2 >/dev/null && swapon /swap2",
         subject: "swap /swap2",
         states: LIVE,
         origin: "",

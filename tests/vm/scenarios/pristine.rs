@@ -9,7 +9,7 @@ use crate::machine::Machine;
 /// A host as people leave it: a swap file by an oddly spaced row, no forwarding, an old crictl.yaml.
 const BARE: &str = r#"
 rm -rf /var/log/journal && systemctl restart systemd-journald
-fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap -q /swapfile
+fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap /swapfile >/dev/null
 printf '# /swapfile none swap sw 0 0\n /swapfile\t none\tswap   sw,pri=5\t0 0\n\n# the end' >>/etc/fstab
 systemctl daemon-reload && swapon -a
 sysctl -qw net.ipv4.ip_forward=0
