@@ -26,7 +26,11 @@ impl Host {
                 Some(Probe::Written { path, program }) => self.writes(unit, program, path),
             })
             .map_err(|error| match self.complaint(unit, begin) {
-                Some(complaint) => trouble!("{error}: {complaint}"),
+                Some(complaint) => {
+                    // systemctl's second line says where to look for that.
+                    let error = error.to_string();
+                    trouble!("{}: {complaint}", error.lines().next().unwrap_or_default())
+                }
                 None => error,
             })
     }

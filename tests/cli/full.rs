@@ -46,7 +46,7 @@ fn changed(space: &Space) -> bool {
 
 fn with_pages(over: &str, pages: usize) -> bool {
     let space = Space::new(CRICTL);
-    let _runtime = space.runtime();
+    space.runtime();
     file(&space.path("etc/crictl.yaml"), old());
     let ran = apply(&space, over, pages);
     let changed = changed(&space);

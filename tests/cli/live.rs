@@ -16,7 +16,7 @@ trials!(
 
 fn twice() {
     let space = Space::new(CRICTL);
-    let _runtime = space.runtime();
+    space.runtime();
     space.run(&["apply"]).exits(0).says(&["2 fixed"]);
     let seen = [
         photograph(&space.path("etc")),
@@ -71,7 +71,7 @@ fn lock_held() {
 
 fn lock_released() {
     let space = Space::new(CRICTL);
-    let _runtime = space.runtime();
+    space.runtime();
     let lock = hold(&space);
     let mut waiting = space
         .command("", &["apply", "--wait", "60s"])

@@ -11,6 +11,7 @@ mod space;
 mod tree;
 
 mod container;
+mod containerd;
 mod full;
 mod image;
 mod kernel;
@@ -19,6 +20,7 @@ mod live;
 mod noise;
 mod output;
 mod profile_file;
+mod runtime;
 mod signal;
 mod usage;
 
@@ -32,6 +34,8 @@ fn main() -> std::process::ExitCode {
         image::trials(),
         live::trials(),
         container::trials(),
+        containerd::trials(),
+        runtime::trials(),
         full::trials(),
         kernel::trials(),
         signal::trials(),

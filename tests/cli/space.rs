@@ -1,7 +1,6 @@
 //! A throwaway machine for runs without `--root`: mount and network namespaces of their own, with
 //! directories of ours over all that the agent writes. /proc/sys/net is that of the namespace.
 
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -40,9 +39,9 @@ impl Space {
         self.dir.path().join(inside)
     }
 
-    /// A container runtime that listens for as long as the answer lives.
-    pub fn runtime(&self) -> UnixListener {
-        UnixListener::bind(self.path("run/cri.sock")).unwrap()
+    /// A container runtime that is well, for as long as the tests run.
+    pub fn runtime(&self) {
+        crate::runtime::serve(&self.path("run/cri.sock"), "runtime.v1");
     }
 
     /// A command whose process becomes nodeprep once the machine is made and `prepare`d.

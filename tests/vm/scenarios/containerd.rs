@@ -156,9 +156,17 @@ fn broken(machine: &mut Machine) {
 
 /// A table of CRI that makes no sense to the daemon: CRI was off, enabling it brings no CRI back.
 fn restored(machine: &mut Machine) {
+    // The first is no text: the daemon ends, the second no time: it runs without CRI.
+    for timeout in ["5", "\"soon\""] {
+        restored_from(machine, timeout);
+    }
+}
+
+fn restored_from(machine: &mut Machine, timeout: &str) {
     let bad = format!(
-        "disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\"]\n{}\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  stream_idle_timeout = 5\n  max_concurrent_downloads = \"many\"\n",
-        NVIDIA
+        "disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \
+         \"io.containerd.cri.v1.runtime\"]\n{NVIDIA}\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  \
+         stream_idle_timeout = {timeout}\n"
     );
     write(machine, &bad);
     machine.ok("systemctl restart containerd");
