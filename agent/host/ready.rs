@@ -9,8 +9,8 @@ use super::{BLUR, Host};
 use crate::error::{Result, trouble};
 use crate::step::Probe;
 
-/// containerd opens its database and looks at every container first; under emulation that has
-/// taken ten seconds.
+/// containerd opens its database and recovers every container first; what takes longer than this on
+/// a loaded node will not come.
 const COMES_BACK: Duration = Duration::from_secs(30);
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -23,7 +23,10 @@ impl Host {
             .and_then(|()| match ready {
                 None => Ok(()),
                 Some(Probe::Cri { socket }) => runtime_comes(socket),
-                Some(Probe::Written { path, program }) => self.writes(unit, program, path),
+                Some(Probe::Written { path, program }) => {
+                    self.wait_for_writes(unit, program, path);
+                    Ok(())
+                }
             })
             .map_err(|error| match self.complaint(unit, begin) {
                 Some(complaint) => {
@@ -35,18 +38,17 @@ impl Host {
             })
     }
 
-    /// A daemon that never writes is judged by the plan that is made next.
-    fn writes(&self, unit: &str, program: &str, path: &Path) -> Result<()> {
+    /// A daemon that never writes, or of which that can't be told, is judged by the plan made next.
+    fn wait_for_writes(&self, unit: &str, program: &str, path: &Path) {
         let until = Instant::now() + COMES_BACK;
         while Instant::now() < until {
             self.read.borrow_mut().clear();
-            let times = (self.started(unit, program)?, self.changed(path)?);
-            if matches!(times, (Some(started), Some(changed)) if changed + BLUR >= started) {
-                break;
+            match (self.started(unit, program), self.changed(path)) {
+                (Ok(Some(started)), Ok(Some(changed))) if changed + BLUR >= started => return,
+                (Err(_), _) | (_, Err(_)) => return,
+                _ => std::thread::sleep(PAUSE),
             }
-            std::thread::sleep(PAUSE);
         }
-        Ok(())
     }
 
     /// What containerd says of a start that failed, if its log can be read: its last words where it

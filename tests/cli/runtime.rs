@@ -124,7 +124,9 @@ fn hanging() {
 fn garbage() {
     let (space, socket) = space();
     accepts(&socket, |mut stream| {
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap();
         std::mem::forget(stream);
     });
     check(&space).exits(1).says(&["/run/cri.sock: no gRPC"]);

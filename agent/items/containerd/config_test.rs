@@ -4,15 +4,22 @@ use super::*;
 
 const V2: &str = "io.containerd.grpc.v1.cri";
 
-fn config(files: &[(&str, &str)], daemon: Option<Version>) -> Config {
-    let file = |(path, text): &(&str, &str)| {
-        File::parse(Path::new(path), Some((*text).to_owned())).unwrap()
-    };
-    Config {
-        files: files.iter().map(file).collect(),
-        daemon,
-        paths: Vec::new(),
+impl Config {
+    /// These files, merged in this order by this daemon.
+    pub fn of(files: &[(&str, &str)], daemon: Option<Version>) -> Self {
+        let file = |(path, text): &(&str, &str)| {
+            File::parse(Path::new(path), Some((*text).to_owned())).unwrap()
+        };
+        Self {
+            files: files.iter().map(file).collect(),
+            daemon,
+            paths: Vec::new(),
+        }
     }
+}
+
+fn config(files: &[(&str, &str)], daemon: Option<Version>) -> Config {
+    Config::of(files, daemon)
 }
 
 fn image(config: &Config) -> Option<(String, String)> {

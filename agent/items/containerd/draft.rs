@@ -271,3 +271,7 @@ fn tables(item: &Item) -> Option<toml::Value> {
     let text = item.to_string();
     toml::from_str(&text).ok()
 }
+
+#[cfg(test)]
+#[path = "draft_test.rs"]
+mod tests;

@@ -1,88 +1,139 @@
 //! Changing single keys of a TOML file in which every other byte is somebody else's.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Key, RawString, TableLike, Value};
+use toml_edit::{
+    Array, Decor, Document, DocumentMut, InlineTable, Item, Key, RawString, Table, Value,
+};
 
 use super::key::CRI_PLUGINS;
 
-/// The text with the key at `path` set. None where its tables are written in a way that can't be
-/// continued.
+/// The text with the key at `path` set: spliced in, so that no other byte can change. None where its
+/// tables are written in a way that can't be continued.
 pub fn set(text: &str, path: &[&str], value: &Value) -> Option<String> {
     let (last, tables) = path.split_last()?;
-    let mut document = open(text)?;
+    let document = Document::parse(text).ok()?;
+    let mut item = document.as_item();
     let mut depth = 0;
-    let mut item = document.as_item_mut();
-    // As far down as there are tables with a place of their own; an implicit one has none.
-    while let Some(name) = tables.get(depth) {
-        let next = item.as_table_like().and_then(|table| table.get(name));
-        if next.is_none_or(|next| next.is_none()) {
-            break;
-        }
-        item = item.as_table_like_mut()?.get_mut(name)?;
+    while let Some(next) = tables
+        .get(depth)
+        .and_then(|name| item.as_table_like()?.get(name))
+    {
+        item = next;
         depth += 1;
     }
-    let missing = tables.get(depth..)?;
-    let header = item.as_table().filter(|table| !table.is_dotted());
-    let begun = depth == 0 || header.is_some_and(|table| !table.is_implicit());
-    if header.is_some() && !(begun && missing.is_empty()) {
-        return Some(append(text, tables, last, value));
+    let table = item.as_table_like()?;
+    if let Some(old) = table.get(last).filter(|_| depth == tables.len()) {
+        old.as_value()?;
+        return Some(splice(text, old.span()?, &value.to_string()));
     }
-    let indent = header.map_or("".into(), indent_below);
-    let table = item.as_table_like_mut()?;
-    match missing.split_first() {
-        None => put(table, last, value, &indent),
-        Some((first, rest)) => {
-            let mut inner = InlineTable::from_iter([(*last, value.clone())]);
-            for name in rest.iter().rev() {
-                inner = InlineTable::from_iter([(*name, Value::InlineTable(inner))]);
-            }
-            put(table, first, &Value::InlineTable(inner), "");
+    match item.as_table().filter(|table| !table.is_dotted()) {
+        Some(table) if depth == tables.len() && !table.is_implicit() => {
+            insert(text, table, last, value)
         }
+        Some(_) => Some(append(text, tables, last, value)),
+        None => within(text, path, depth, value),
     }
+}
+
+fn splice(text: &str, at: Range<usize>, new: &str) -> String {
+    let before = text.get(..at.start).unwrap_or_default();
+    let after = text.get(at.end..).unwrap_or_default();
+    format!("{before}{new}{after}")
+}
+
+/// A new key stands behind the last one of its table, or behind the header.
+fn insert(text: &str, table: &Table, name: &str, value: &Value) -> Option<String> {
+    let last = table
+        .get_values()
+        .into_iter()
+        .filter_map(|(_, value)| value.span());
+    let last = last.max_by_key(|span| span.end);
+    let header = table.span()?;
+    let (begin, end) = match &last {
+        Some(last) => (last.start, last.end),
+        None => (header.start, header.end),
+    };
+    let line = text.get(..begin)?.rsplit('\n').next()?;
+    let blank: String = line
+        .chars()
+        .take_while(|c| [' ', '\t'].contains(c))
+        .collect();
+    // Keys are a step deeper than a header that is indented.
+    let step = match (&last, blank.contains('\t')) {
+        (Some(_), _) => "",
+        (None, _) if blank.is_empty() => "",
+        (None, true) => "\t",
+        (None, false) => "  ",
+    };
+    let new = format!("{blank}{step}{} = {value}", Key::new(name));
+    let rest = text.get(end..)?;
+    Some(match rest.find('\n') {
+        Some(newline) => splice(
+            text,
+            end + newline + 1..end + newline + 1,
+            &(new + line_end(text)),
+        ),
+        None => format!("{text}{}{new}{}", line_end(text), line_end(text)),
+    })
+}
+
+/// Continues an inline table, or a table of dotted keys.
+fn within(text: &str, path: &[&str], depth: usize, value: &Value) -> Option<String> {
+    let mut document = open(text)?;
+    let mut item = document.as_item_mut();
+    for name in path.get(..depth)? {
+        item = item.as_table_like_mut()?.get_mut(name)?;
+    }
+    let mut value = value.clone();
+    let (first, rest) = path.get(depth..)?.split_first()?;
+    for name in rest.iter().rev() {
+        value = Value::InlineTable(InlineTable::from_iter([(*name, value)]));
+    }
+    item.as_table_like_mut()?.insert(first, Item::Value(value));
     Some(close(text, &document))
 }
 
 /// The text without the names of CRI in `disabled_plugins`.
 pub fn enable_cri(text: &str) -> Option<String> {
-    let mut document = open(text)?;
-    let plugins = document.get_mut("disabled_plugins")?.as_array_mut()?;
+    let document = Document::parse(text).ok()?;
+    let plugins = document.get("disabled_plugins")?.as_array()?;
     // The comment behind an element belongs to the one after it.
     let mut comments = String::new();
     let mut kept = Array::new();
-    for mut plugin in plugins.iter().cloned() {
-        let [before, after] = [plugin.decor().prefix(), plugin.decor().suffix()].map(|blank| {
-            blank
-                .and_then(RawString::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        });
-        if is_cri(&plugin) {
+    let blank = |raw: Option<&RawString>| match raw.and_then(RawString::span) {
+        Some(span) => text.get(span).unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
+    for plugin in plugins {
+        let [before, after] = [plugin.decor().prefix(), plugin.decor().suffix()].map(blank);
+        if is_cri(plugin) {
             for comment in [before, after].iter().filter(|blank| blank.contains('#')) {
                 let (lines, indent) = comment.rsplit_once('\n').unwrap_or((comment, ""));
                 comments += &format!("{}\n{indent}", lines.trim_end());
             }
         } else {
             let comments = std::mem::take(&mut comments);
-            if !comments.is_empty() {
-                plugin
-                    .decor_mut()
-                    .set_prefix(comments + before.trim_start());
-            }
+            let prefix = match comments.is_empty() {
+                true => before,
+                false => comments + before.trim_start(),
+            };
+            let written = text.get(plugin.span()?)?;
+            let mut plugin: Value = written.parse().ok()?;
+            *plugin.decor_mut() = Decor::new(prefix, after);
             kept.push_formatted(plugin);
         }
     }
-    let end = plugins.trailing().as_str().unwrap_or_default();
+    let end = blank(Some(plugins.trailing()));
     // A comment ends with its line.
     let end = match comments.is_empty() || end.contains('\n') {
         true => end,
-        false => "\n",
+        false => "\n".into(),
     };
-    kept.set_trailing(comments.trim_end().to_owned() + end);
+    kept.set_trailing(comments.trim_end().to_owned() + &end);
     kept.set_trailing_comma(plugins.trailing_comma() && !kept.is_empty());
-    *kept.decor_mut() = plugins.decor().clone();
-    *plugins = kept;
-    Some(close(text, &document))
+    Some(splice(text, plugins.span()?, kept.to_string().trim()))
 }
 
 /// Whether an element of `disabled_plugins` names CRI.
@@ -112,7 +163,14 @@ pub fn convert(text: &str) -> Option<String> {
             tables.insert("io.containerd.grpc.v1.cri", cri);
         }
     }
-    put(document.as_table_mut(), "version", &Value::from(2), "");
+    match document.get_mut("version").and_then(Item::as_value_mut) {
+        Some(version) => {
+            let decor = version.decor().clone();
+            *version = Value::from(2);
+            *version.decor_mut() = decor;
+        }
+        None => drop(document.insert("version", Item::Value(2.into()))),
+    }
     for name in plugins {
         let list = document.get_mut(name).and_then(Item::as_array_mut);
         for plugin in list.into_iter().flat_map(Array::iter_mut) {
@@ -149,45 +207,9 @@ fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Sets a key, the blanks and the comment around an old value kept.
-/// A new key is indented as its neighbours are, else as told.
-fn put(table: &mut dyn TableLike, name: &str, value: &Value, indent: &str) {
-    if let Some(old) = table.get_mut(name).and_then(Item::as_value_mut) {
-        let decor = old.decor().clone();
-        *old = value.clone();
-        *old.decor_mut() = decor;
-        return;
-    }
-    let indent = neighbours(table).unwrap_or_else(|| indent.to_owned());
-    table.insert(name, Item::Value(value.clone()));
-    if let Some(mut key) = table.key_mut(name).filter(|_| !indent.is_empty()) {
-        key.leaf_decor_mut().set_prefix(indent);
-    }
-}
-
-/// The blanks before the first key of a table.
-fn neighbours(table: &dyn TableLike) -> Option<String> {
-    let mut keys = table.iter().filter(|(_, item)| item.is_value());
-    let (first, _) = keys.next()?;
-    let prefix = table.key(first)?.leaf_decor().prefix();
-    let line = prefix.and_then(RawString::as_str).unwrap_or_default();
-    let line = line.rsplit('\n').next()?;
-    line.trim().is_empty().then(|| line.to_owned())
-}
-
-/// A step more than the header of a table, where that is indented.
-fn indent_below(header: &toml_edit::Table) -> String {
-    let prefix = header.decor().prefix().and_then(RawString::as_str);
-    match prefix.and_then(|prefix| prefix.rsplit('\n').next()) {
-        None | Some("") => String::new(),
-        Some(blank) if blank.contains('\t') => format!("{blank}\t"),
-        Some(blank) => format!("{blank}  "),
-    }
-}
-
 /// A new table stands at the end: comments that others left there keep their places.
 fn append(text: &str, tables: &[&str], name: &str, value: &Value) -> String {
-    let end = if plain(text) == text { "\n" } else { "\r\n" };
+    let end = line_end(text);
     let table: Vec<String> = tables
         .iter()
         .map(|name| Key::new(*name).to_string())
@@ -199,6 +221,14 @@ fn append(text: &str, tables: &[&str], name: &str, value: &Value) -> String {
         _ => &end.repeat(2),
     };
     format!("{text}{gap}[{table}]{end}{} = {value}{end}", Key::new(name))
+}
+
+/// How the text ends its lines.
+fn line_end(text: &str) -> &'static str {
+    match plain(text) {
+        Cow::Borrowed(_) => "\n",
+        Cow::Owned(_) => "\r\n",
+    }
 }
 
 #[cfg(test)]

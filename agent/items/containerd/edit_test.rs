@@ -35,6 +35,16 @@ fn a_key_is_added_to_its_table() {
     );
 }
 
+/// `containerd config default` writes version 3 with single quotes, and manuals are copied from.
+#[test]
+fn names_may_be_quoted_in_two_ways() {
+    let old = "version = 3\n[plugins.'io.containerd.grpc.v1.cri']\n  a = 1\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.\"runc\".options] # x\n\n[debug]";
+    assert_eq!(
+        truth(old).unwrap(),
+        old.replace("# x\n", "# x\nSystemdCgroup = true\n")
+    );
+}
+
 #[test]
 fn a_key_is_indented_as_its_table() {
     let old = "version = 2\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      bin_dir = \"/usr/lib/cni\"\n";
