@@ -187,3 +187,6 @@ pub enum On {
     /// What we can't tell of a packet (a limit, an ipset, a time, an unknown match), in words.
     Undecided(String),
 }
+
+#[cfg(test)]
+mod captured_test;

@@ -217,6 +217,3 @@ fn verdict(attributes: Attributes) -> Verdict {
         _ => Verdict::Undecided,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -204,8 +204,14 @@ fn iptables_words(on: &On) -> Option<String> {
         On::Protocol(all) => format!("-p {}", listed(all.iter().map(|one| protocol(*one)))),
         On::DestinationPort(all) => ports(all, "dport"),
         On::SourcePort(all) => ports(all, "sport"),
-        On::Source(all) => format!("-s {}", listed(all.iter().map(network))),
-        On::Destination(all) => format!("-d {}", listed(all.iter().map(network))),
+        On::Source(all) => format!(
+            "-s {}",
+            listed(all.iter().map(|(net, len)| format!("{net}/{len}")))
+        ),
+        On::Destination(all) => format!(
+            "-d {}",
+            listed(all.iter().map(|(net, len)| format!("{net}/{len}")))
+        ),
         On::DestinationType(all) => {
             format!("-m addrtype --dst-type {}", listed(all).to_uppercase())
         }

@@ -12,19 +12,19 @@ use super::{On, Verdict};
 /// The tables that iptables makes.
 pub const TABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
 
-/// XT_STATE_BIT (xt_state.h), and the bits of xt_conntrack.h.
+/// XT_STATE_BIT (xt_state.h), and the bits of xt_conntrack.h, in the order of iptables.
 const OLD_STATES: [(u32, &str); 5] = [
     (1, "invalid"),
-    (1 << 1, "established"),
-    (1 << 2, "related"),
     (1 << 3, "new"),
+    (1 << 2, "related"),
+    (1 << 1, "established"),
     (1 << 6, "untracked"),
 ];
 const STATES: [(u32, &str); 7] = [
     (1, "invalid"),
-    (1 << 1, "established"),
-    (1 << 2, "related"),
     (1 << 3, "new"),
+    (1 << 2, "related"),
+    (1 << 1, "established"),
     (1 << 6, "snat"),
     (1 << 7, "dnat"),
     (1 << 8, "untracked"),

@@ -44,7 +44,8 @@ fn items() {
         for command in ["check", "plan", "apply"] {
             let mut arguments = image.arguments(command);
             arguments.extend([flag.into(), "swap,swop".into()]);
-            let known = "there are swap, selinux, modules, sysctl, journald, containerd, ports, crictl";
+            let known =
+                "there are swap, selinux, modules, sysctl, journald, containerd, ports, crictl";
             nodeprep(arguments)
                 .exits(64)
                 .says(&["there is no item \"swop\"", known]);

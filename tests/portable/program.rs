@@ -8,13 +8,15 @@ use std::sync::OnceLock;
 /// The program, built now if it is not up to date.
 pub fn path() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(build)
+    PROGRAM.get_or_init(|| build(["--bin", "nodeprep"]))
 }
 
-fn build() -> PathBuf {
+/// Builds a program as [`path`]'s; `which` is cargo's choice of one.
+pub fn build(which: [&str; 2]) -> PathBuf {
     let cargo = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--locked", "--bin", "nodeprep"])
+        .args(["build", "--locked"])
+        .args(which)
         .args(["--config", ".cargo/static.toml"])
         .args(["--message-format", "json-render-diagnostics"])
         // It would replace the flags of that file.

@@ -2,7 +2,9 @@
 
 mod break_each;
 mod containerd;
+mod firewall;
 mod grub;
+mod netfilter;
 mod pristine;
 mod selinux;
 
@@ -20,7 +22,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub const ALL: [Scenario; 4] = [
+pub const ALL: [Scenario; 6] = [
     Scenario {
         name: "pristine",
         run: pristine::run,
@@ -35,6 +37,16 @@ pub const ALL: [Scenario; 4] = [
         name: "containerd",
         run: containerd::run,
         always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "firewall",
+        run: firewall::run,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "netfilter",
+        run: netfilter::run,
+        always_on: &[],
     },
     Scenario {
         name: "grub",

@@ -363,6 +363,3 @@ fn priority(table: &str, hook: usize) -> i32 {
         _ => 0,
     }
 }
-
-#[cfg(test)]
-mod tests;
