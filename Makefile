@@ -3,12 +3,13 @@
 # make demo   the main job on a Debian machine booted in QEMU: plan, apply, check, reboot, check
 # make test   every test, real machines included; installs what they need
 # make vm-all the real machines of every suite, results into tests/vm/RESULTS.md
+# make bench  what a check costs, into BENCHMARKS.md
 # make lint   what CI checks before the tests
 
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: all static demo test vm-all lint tools
+.PHONY: all static demo test vm-all bench lint tools
 
 all:
 	cargo build --release
@@ -30,6 +31,10 @@ test: tools
 
 vm-all: tools
 	cargo test --test vm -- --include-ignored | tee /dev/stderr | tests/vm/results.sh >tests/vm/RESULTS.md
+
+bench: all
+	cargo run --release --example bench -- target/release/nodeprep benches/check.sh >BENCHMARKS.md.new
+	mv BENCHMARKS.md.new BENCHMARKS.md
 
 # The modules in items/ are declared by a macro, where cargo fmt does not see them.
 lint:

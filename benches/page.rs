@@ -1,0 +1,202 @@
+//! The page: what was run, on what, and the figures.
+
+use std::fmt::Write;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+use crate::generated::{self, Generated};
+use crate::record::{self, record};
+use crate::run::medians;
+use crate::trace::{self, Cost};
+
+/// The profile that is checked.
+const PROFILE: &str = "kubeadm-control-plane";
+/// Enough for a median that repeats to a few percent.
+const ROUNDS: usize = 101;
+/// For the slow ones.
+const FEW_ROUNDS: usize = 5;
+/// Keys of the generated profiles.
+const KEYS: [usize; 3] = [100, 1_000, 10_000];
+
+/// One line of a table.
+struct Row {
+    name: String,
+    time: Duration,
+    cost: Cost,
+    instructions: Option<u64>,
+}
+
+/// Runs everything.
+pub fn write(program: &str, script: &str) -> String {
+    let mut live = Command::new(program);
+    live.args(["check", PROFILE]);
+    let mut bash = Command::new("bash");
+    bash.arg(script);
+    let tree = generated::check(&generated::base(), PROFILE);
+    let mut page = head();
+    page += "\n## This machine\n\n";
+    eprintln!("this machine");
+    page += &compare(live, Some(bash));
+    eprintln!("a captured host");
+    writeln!(
+        page,
+        "\n## A prepared control plane: {}, captured\n",
+        generated::BASE
+    )
+    .unwrap();
+    page += &compare(tree, None);
+    page += "\n## Up to 10,000 kernel parameters\n\n";
+    page += &linear();
+    page
+}
+
+fn head() -> String {
+    let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    format!(
+        include_str!("head.md"),
+        date = &date[..10],
+        machine = machine()
+    )
+}
+
+/// The processor, the kernel and the system, no name.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let after = |text: &str, key: &str, sign: char| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once(sign));
+        let value = pairs.find(|(name, _)| name.trim() == key);
+        value.map_or("unknown".into(), |(_, value)| {
+            value.trim().trim_matches('"').to_owned()
+        })
+    };
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpuinfo = read("/proc/cpuinfo");
+    let guest = if after(&cpuinfo, "flags", ':').contains("hypervisor") {
+        ", a virtual machine"
+    } else {
+        ""
+    };
+    format!(
+        "{cpus} × {}{guest}, Linux {}, {}",
+        after(&cpuinfo, "model name", ':'),
+        read("/proc/sys/kernel/osrelease").trim(),
+        after(&read("/etc/os-release"), "PRETTY_NAME", '='),
+    )
+}
+
+/// A check, the floor below it, and what else there is to compare.
+fn compare(check: Command, script: Option<Command>) -> String {
+    let (asks, cost) = record(&check);
+    assert_eq!(cost.children, 0, "a check starts no process");
+    let mut list = NamedTempFile::new().unwrap();
+    list.write_all(record::write(&asks).as_bytes()).unwrap();
+    let nothing = NamedTempFile::new().unwrap();
+    let mut commands = [check, floor(list.path()), floor(nothing.path())];
+    let times = medians(&mut commands, ROUNDS);
+    let names = ["check", "the floor below it", "an empty process"];
+    let costs = names.iter().zip(commands.iter().zip(times));
+    let mut rows: Vec<Row> = costs
+        .map(|(name, (command, time))| Row::new(name, command, time))
+        .collect();
+    let ratio = ratio(&rows[0], &rows[1], &rows[2], asks.len());
+    if let Some(script) = script {
+        let mut script = [script];
+        let times = medians(&mut script, FEW_ROUNDS);
+        rows.push(Row::new("benches/check.sh", &script[0], times[0]));
+    }
+    table(&rows) + &ratio
+}
+
+impl Row {
+    fn new(name: &str, command: &Command, time: Duration) -> Self {
+        Self {
+            name: name.to_owned(),
+            time,
+            cost: trace::calls(command, |_| {}),
+            instructions: trace::instructions(command),
+        }
+    }
+}
+
+fn floor(list: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("floor").arg(list);
+    command
+}
+
+fn ratio(check: &Row, floor: &Row, nothing: &Row, asks: usize) -> String {
+    let seconds = |row: &Row| row.time.as_secs_f64();
+    let times = seconds(check) / seconds(floor);
+    let calls = check.cost.calls as f64 / floor.cost.calls as f64;
+    let inner = (seconds(check) - seconds(nothing)) / (seconds(floor) - seconds(nothing));
+    format!(
+        "\nThe floor asks {asks} things. A check takes {times:.2} times the floor's time ({inner:.2} \
+         without starting and ending a process) and {calls:.2} times its calls.\n"
+    )
+}
+
+fn linear() -> String {
+    let mut rows = Vec::new();
+    for prepared in [true, false] {
+        for keys in KEYS {
+            let generated = Generated::new(keys, prepared);
+            let check = generated.check();
+            eprintln!("{keys} kernel parameters");
+            let how = if prepared {
+                "as wanted"
+            } else {
+                "none as wanted"
+            };
+            let name = format!("{keys} keys, {how}");
+            let time = medians(&mut [generated.check()], FEW_ROUNDS)[0];
+            rows.push(Row::new(&name, &check, time));
+        }
+    }
+    table(&rows)
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| | time | instructions | system calls | child processes | peak memory |\n\
+         |---|--:|--:|--:|--:|--:|\n",
+    );
+    for Row {
+        name,
+        time,
+        cost,
+        instructions,
+    } in rows
+    {
+        let Cost {
+            calls,
+            children,
+            peak,
+        } = cost;
+        let instructions = instructions.map_or("not available".into(), thousands);
+        writeln!(
+            text,
+            "| {name} | {:.2} ms | {instructions} | {} | {children} | {:.1} MiB |",
+            time.as_secs_f64() * 1e3,
+            thousands(*calls as u64),
+            *peak as f64 / 1024.0,
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
