@@ -28,6 +28,14 @@ printf '%s\n' virtio_pci virtio_blk ext4 >"$1/etc/initramfs-tools/modules"
 HOOK
 }
 
+# netfilter-persistent and ufw exclude each other: a scenario installs the former in the latter's place.
+persistent() {
+    cat <<'HOOK'
+mkdir "$1/opt/persistent" && cd "$1/opt/persistent" &&
+    APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download -qq netfilter-persistent iptables-persistent
+HOOK
+}
+
 # This host's own Debian mirror, if it has one; mmdebstrap's default otherwise.
 mirror() {
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
@@ -47,6 +55,7 @@ debootstrap() {
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --essential-hook="$(slim_initrd)" \
+        --customize-hook="$(persistent)" \
         "$suite" "$tree" ${uri:+"$uri"}
 }
 
