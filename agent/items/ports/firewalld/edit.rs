@@ -31,7 +31,8 @@ pub fn with(path: &Path, text: &str, elements: &[String]) -> Result<String> {
             .iter()
             .map(|element| format!("{newline}{indent}{element}"))
             .collect();
-        return splice(path, text, last.range().end, last.range().end, &lines);
+        let at = end_of_line(text, last);
+        return splice(path, text, at, at, &lines);
     }
     let lines: String = elements
         .iter()
@@ -57,6 +58,22 @@ pub fn with(path: &Path, text: &str, elements: &[String]) -> Result<String> {
 
 fn elements_of<'a, 'b>(root: Node<'a, 'b>) -> impl DoubleEndedIterator<Item = Node<'a, 'b>> {
     root.children().filter(Node::is_element)
+}
+
+/// Where the line of an element ends, past comments on it; the element's own end where more is on it.
+fn end_of_line(text: &str, element: Node) -> usize {
+    for node in element.next_siblings().skip(1) {
+        let own = text.get(node.range()).unwrap_or_default();
+        match own.find('\n') {
+            None if node.is_comment() || own.trim().is_empty() => {}
+            Some(at) if own.trim().is_empty() => {
+                let line = own.get(..at).unwrap_or_default();
+                return node.range().start + line.trim_end_matches('\r').len();
+            }
+            _ => break,
+        }
+    }
+    element.range().end
 }
 
 fn splice(path: &Path, text: &str, from: usize, to: usize, new: &str) -> Result<String> {
@@ -93,7 +110,7 @@ mod tests {
         assert_eq!(
             edited(public),
             format!(
-                "<?xml version=\"1.0\"?>\n<zone>\n\t<short>P</short>\n\t<port port=\"1\" protocol=\"tcp\"/>\n\t{PORT} <!-- a -->\n\t<forward/>\n</zone>\n"
+                "<?xml version=\"1.0\"?>\n<zone>\n\t<short>P</short>\n\t<port port=\"1\" protocol=\"tcp\"/> <!-- a -->\n\t{PORT}\n\t<forward/>\n</zone>\n"
             )
         );
     }
