@@ -118,7 +118,7 @@ fn hanging() {
     accepts(&socket, std::mem::forget);
     check(&space)
         .exits(1)
-        .says(&["/run/cri.sock: no answer within 2 s"]);
+        .says(&["/run/cri.sock: no answer within 5 s"]);
 }
 
 fn garbage() {

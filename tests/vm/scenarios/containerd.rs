@@ -109,8 +109,8 @@ fn no_file(machine: &mut Machine) {
 /// A daemon that speaks it gets the keys where version 3 has them; an older one would not start
 /// with such a file, and is told so.
 fn version_3(machine: &mut Machine) {
-    let two = machine.ok("containerd --version").contains(" 2.")
-        || machine.ok("containerd --version").contains(" v2.");
+    let version = machine.ok("containerd --version");
+    let two = version.contains(" 2.") || version.contains(" v2.");
     write(machine, "version = 3\n# ours\n[debug]\n  level = 'info'\n");
     if two {
         machine.ok("systemctl restart containerd");
@@ -185,6 +185,12 @@ fn mirrors(machine: &mut Machine) {
     machine.ok(
         "printf '[containerd.mirrors.\"docker.io\"]\\nserver = \"https://registry-1.docker.io\"\\nendpoints = [\"https://mirror.example\"]\\n' >>/root/containerd.toml; systemctl restart containerd",
     );
+    if machine.ok("containerd --version").contains(" 1.4") {
+        let report = told(machine, "check", 2);
+        assert_eq!(state(&report, "config_path", "boot"), "blocked");
+        machine.ok("sed -i '/mirrors/,$d' /root/containerd.toml");
+        return prepared(machine, &["nvidia", "runc"]);
+    }
     prepared(machine, &["nvidia", "runc"]);
     let dump = machine.ok("containerd config dump | grep config_path");
     assert!(dump.contains("/etc/containerd/certs.d"), "{dump}");
