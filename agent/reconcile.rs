@@ -1,7 +1,6 @@
 //! From plan to report: perform stage by stage, do what is due once, plan again, judge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Prior, Signals};
@@ -216,27 +215,13 @@ impl Run<'_> {
             let mut items = plan.items.iter().filter(|item| item.item == name);
             items.any(|item| item.due.contains(due))
         };
-        let (ours, others) = std::mem::take(&mut self.done)
-            .into_iter()
-            .partition(|done| matches!(due, Due::Restart { .. }) && asks(done.item));
+        let is_its = |done: &Done| matches!(due, Due::Restart { .. }) && asks(done.item);
+        let done = std::mem::take(&mut self.done).into_iter();
+        let (its, others): (Vec<Done>, Vec<Done>) = done.partition(is_its);
         self.done = others;
         let mut any = false;
-        for Done {
-            item,
-            planned,
-            prior,
-        } in Vec::into_iter(ours).rev()
-        {
-            let Some(step) = prior.restore(&planned.step) else {
-                continue;
-            };
-            let path = planned.step.file().unwrap_or(Path::new("")).to_owned();
-            let back = PlannedStep { step, ..planned };
-            any |= self.step(host, item, &back);
-            for subject in back.serves {
-                let error = format!("{error}; {} is as it was", path.display());
-                self.failed.entry((item, subject)).or_insert(error);
-            }
+        for done in its.into_iter().rev() {
+            any |= self.restore(host, done, error);
         }
         if !any {
             self.account.trouble.push(format!("{due}: {error}"));
@@ -244,6 +229,24 @@ impl Run<'_> {
             let text = format!("{due}: {error} (with its old configuration)");
             self.account.trouble.push(text);
         }
+    }
+
+    /// Takes back a step that wrote a file, as a step of its own; tells whether it could.
+    fn restore(&mut self, host: &Host, done: Done, error: &Error) -> bool {
+        let Some(step) = done.prior.restore(&done.planned.step) else {
+            return false;
+        };
+        let path = step.file().map(|path| path.display().to_string());
+        let error = format!("{error}; {} is as it was", path.unwrap_or_default());
+        let back = PlannedStep {
+            step,
+            ..done.planned
+        };
+        for subject in &back.serves {
+            let failed = self.failed.entry((done.item, subject.clone()));
+            failed.or_insert_with(|| error.clone());
+        }
+        self.step(host, done.item, &back)
     }
 
     /// Stops the run where the journal cannot be written: no step is done that it does not hold.

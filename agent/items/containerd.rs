@@ -217,18 +217,14 @@ impl Containerd {
         if let Some(Image(image)) = &self.sandbox_image {
             add("sandbox_image", Key::SandboxImage, image.into());
         }
-        for runtime in self
-            .systemd_cgroup
-            .map(|_| runtimes(config))
-            .into_iter()
-            .flatten()
-        {
-            let subject = match runtime.as_str() {
-                "runc" => "systemd_cgroup".to_owned(),
-                other => format!("systemd_cgroup of {other}"),
-            };
-            let wanted = self.systemd_cgroup.unwrap_or_default();
-            add(&subject, Key::SystemdCgroup(runtime), wanted.into());
+        if let Some(wanted) = self.systemd_cgroup {
+            for runtime in runtimes(config) {
+                let subject = match runtime.as_str() {
+                    "runc" => "systemd_cgroup".to_owned(),
+                    other => format!("systemd_cgroup of {other}"),
+                };
+                add(&subject, Key::SystemdCgroup(runtime), wanted.into());
+            }
         }
         if !self.mirrors.is_empty() {
             add("config_path", Key::ConfigPath, mirror::DIRECTORY.into());
