@@ -1,5 +1,6 @@
 //! Runs a rule's instructions on a packet that is not known: each comparison becomes a condition,
-//! and the verdict they lead to the rule's.
+//! and the verdict they lead to the rule's. A mark that a rule sets is not remembered: whoever walks
+//! the rules takes it to be 0.
 
 use std::collections::BTreeMap;
 
@@ -243,7 +244,9 @@ impl Run<'_> {
         if let (0 | 1, true, [part]) = (operation, zero, load.parts.as_slice())
             && let Some((on, inverse)) = part.any_bit()
         {
-            self.push(on, (operation == 0) != inverse, None);
+            // Which field it is that never holds, for a person.
+            let shown = (on == On::Never).then(|| part.words());
+            self.push(on, (operation == 0) != inverse, shown);
             return;
         }
         match operation {

@@ -127,7 +127,8 @@ impl Set<'_> {
         content.keys = if paired {
             intervals(single)
         } else {
-            single.iter().map(|element| element.alone()).collect()
+            let begins = single.iter().filter(|element| !element.ends);
+            begins.map(|element| element.alone()).collect()
         };
         content
     }
