@@ -83,7 +83,12 @@ fn tell(error: &Error) {
 
 /// Prints a result. A reader that has gone away (`| head`) is no trouble.
 fn print(text: &str) -> Result<u8, Error> {
-    let mut stdout = anstream::stdout().lock();
+    // Written in one piece: the stripping stream would write each line by itself.
+    let mut stdout = std::io::stdout().lock();
+    let text = match anstream::AutoStream::choice(&stdout) {
+        anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+        _ => text.to_owned(),
+    };
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())

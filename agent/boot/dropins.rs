@@ -27,8 +27,7 @@ pub struct DropIn {
 pub fn read(host: &Host, directory: &str) -> Result<Vec<DropIn>> {
     let mut found: BTreeMap<String, DropIn> = BTreeMap::new();
     for top in TOPS {
-        // Where /lib is /usr/lib its files have been seen.
-        if top == "/lib" && host.link(Path::new(top))?.is_some() {
+        if top == "/lib" && host.is_usr_merged()? {
             continue;
         }
         let dir = Path::new(top).join(directory);

@@ -60,7 +60,7 @@ pub fn generator(host: &Host, name: &str) -> Result<Option<PathBuf>> {
 pub fn wanted(host: &Host, is_meant: impl Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>> {
     let mut links = Vec::new();
     for directory in DIRECTORIES.iter().map(Path::new) {
-        if directory.starts_with("/lib") && host.link(Path::new("/lib"))?.is_some() {
+        if directory.starts_with("/lib") && host.is_usr_merged()? {
             continue;
         }
         let names = host.list(directory)?;

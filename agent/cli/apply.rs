@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Apply, Cli, Output, Plan, Target};
 use crate::error::{Error, Result};
-use crate::host::{Host, Signals};
+use crate::host::{Facts, Host, Signals};
 use crate::items::Item;
 use crate::profile::Profile;
 use crate::reconcile;
@@ -28,7 +28,7 @@ pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     let report = Report::new(
         "apply",
         &profile.name,
-        host.facts()?,
+        told(cli, &host)?,
         account,
         target.accept_reboot,
     );
@@ -52,11 +52,22 @@ fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result
     let report = Report::new(
         command,
         &profile.name,
-        host.facts()?,
+        told(cli, &host)?,
         account,
         target.accept_reboot,
     );
     show(cli, diff, &report)
+}
+
+/// The facts that the report will show: people are told the name alone.
+fn told(cli: &Cli, host: &Host) -> Result<Facts> {
+    match cli.output {
+        Output::Json => host.facts(),
+        Output::Human => Ok(Facts {
+            hostname: host.hostname()?,
+            ..Facts::default()
+        }),
+    }
 }
 
 /// This machine, or a tree.

@@ -78,6 +78,22 @@ impl Host {
         }
     }
 
+    /// The host's name, as [`Host::facts`] tells it, without asking for the others.
+    ///
+    /// # Errors
+    /// Where the file that tells it exists and cannot be read.
+    pub fn hostname(&self) -> Result<Option<String>> {
+        if self.origin == Origin::Captured {
+            return Ok(self.answers()?.facts.hostname);
+        }
+        let line = |path: &str| self.text(Path::new(path));
+        let name = match line("/proc/sys/kernel/hostname")? {
+            Some(name) => Some(name),
+            None => line("/etc/hostname")?,
+        };
+        Ok(name.map(|name| name.trim().to_owned()))
+    }
+
     pub(super) fn answers(&self) -> Result<Answers> {
         let path = Path::new("/answers.json");
         let bytes = self.bytes(path)?.unwrap_or_default();
@@ -85,17 +101,8 @@ impl Host {
     }
 
     fn observe_facts(&self) -> Result<Facts> {
-        let line = |path: &str| -> Result<Option<String>> {
-            Ok(self
-                .text(Path::new(path))?
-                .map(|text| text.trim().to_owned()))
-        };
-        let hostname = match line("/proc/sys/kernel/hostname")? {
-            Some(name) => Some(name),
-            None => line("/etc/hostname")?,
-        };
         let mut facts = Facts {
-            hostname,
+            hostname: self.hostname()?,
             kernel: self.kernel_release()?,
             ..Facts::default()
         };

@@ -1,7 +1,8 @@
 //! Reading files of a host, each once a run, without ever leaving its root or hanging on a FIFO.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use crate::error::{Result, trouble};
 const SYSCTL_BUFFER: usize = 128;
 /// First buffer for other files that tell no size.
 const PROC_BUFFER: usize = 4096;
+/// For the names in a directory: nearly all of those we list fit in one call.
+const NAMES_BUFFER: usize = 8192;
 /// Larger files are refused: nothing we read comes near (modules.dep is below 2 MiB), and a sparse
 /// file must not take the machine's memory.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -141,6 +144,18 @@ impl Host {
         }
     }
 
+    /// Whether /lib is another name for /usr/lib, as nearly everywhere: what is in it has been seen.
+    ///
+    /// # Errors
+    /// Where it cannot be looked up.
+    pub fn is_usr_merged(&self) -> Result<bool> {
+        if let Some(known) = self.usr_merged.get() {
+            return Ok(*known);
+        }
+        let merged = self.link(Path::new("/lib"))?.is_some();
+        Ok(*self.usr_merged.get_or_init(|| merged))
+    }
+
     /// What a path is, links not followed; none where there is nothing.
     ///
     /// # Errors
@@ -227,6 +242,8 @@ impl Host {
         // O_NONBLOCK: opening a FIFO that someone put there must not hang (open(2)).
         let fd = match self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
             Ok(fd) => fd,
+            // A live machine has a /dev/null to open.
+            Err(Errno::ENOENT | Errno::ENOTDIR) if self.origin == Origin::Live => return Ok(None),
             Err(Errno::ENOENT | Errno::ENOTDIR) => return self.dangling(path),
             Err(error) => return Err(error.into()),
         };
@@ -243,13 +260,12 @@ impl Host {
                 "is larger than 16 MiB: that is no configuration",
             ));
         }
-        let first = match meta.len() {
-            0 if path.starts_with("/proc/sys") => SYSCTL_BUFFER,
-            0 => PROC_BUFFER,
-            // One byte more, so that one read sees the end as well.
-            size => usize::try_from(size).unwrap_or(PROC_BUFFER) + 1,
+        let (first, whole) = match meta.len() {
+            0 if path.starts_with("/proc/sys") => (SYSCTL_BUFFER, true),
+            0 => (PROC_BUFFER, false),
+            size => (usize::try_from(size).unwrap_or(PROC_BUFFER) + 1, true),
         };
-        read_all(file, first).map(Some)
+        read_all(file, first, whole).map(Some)
     }
 
     /// What a path that leads to no file reads as: empty where it is a link to `/dev/null`.
@@ -267,7 +283,9 @@ impl Host {
             Err(error) => return Err(error.into()),
         };
         let mut names = Vec::new();
-        for entry in nix::dir::Dir::from_fd(fd)?.iter() {
+        let mut buffer = [MaybeUninit::uninit(); NAMES_BUFFER];
+        let mut entries = rustix::fs::RawDir::new(fd, &mut buffer);
+        while let Some(entry) = entries.next() {
             match entry?.file_name().to_str() {
                 Ok("." | "..") | Err(_) => {}
                 Ok(name) => names.push(name.to_owned()),
@@ -277,8 +295,10 @@ impl Host {
     }
 }
 
-/// Reads to the end of a file, starting with a buffer of `first` bytes.
-fn read_all(mut file: File, first: usize) -> std::io::Result<Vec<u8>> {
+/// Reads to the end of a file, starting with a buffer of `first` bytes. `whole`: one that fills its
+/// reader's buffer while it has bytes, as regular files (read(2)) and /proc/sys do and other files
+/// of /proc don't, so that a shorter read was the last.
+fn read_all(mut file: File, first: usize, whole: bool) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; first];
     let mut filled = 0;
     while let Some(room) = bytes.get_mut(filled..) {
@@ -288,8 +308,15 @@ fn read_all(mut file: File, first: usize) -> std::io::Result<Vec<u8>> {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
         }
-        if filled == bytes.len() {
-            bytes.resize(filled * 2, 0);
+        match filled == bytes.len() {
+            true => bytes.resize(filled * 2, 0),
+            false if whole => break,
+            false => continue,
+        }
+        // Vectors of /proc/sys can't be continued (kernel/sysctl.c, `__do_proc_dointvec`).
+        if whole {
+            file.rewind()?;
+            filled = 0;
         }
     }
     bytes.truncate(filled);
@@ -336,6 +363,6 @@ pub(super) fn attributes(fd: impl AsFd) -> std::io::Result<Vec<(String, Vec<u8>)
 /// A kernel value as it is now, past what is remembered.
 pub(super) fn read_kernel(host: &Host, path: &Path) -> std::io::Result<String> {
     let fd = host.open(path, OFlag::O_RDONLY)?;
-    let bytes = read_all(File::from(fd), SYSCTL_BUFFER)?;
+    let bytes = read_all(File::from(fd), SYSCTL_BUFFER, true)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
