@@ -15,8 +15,9 @@ tell() {
 if awk '$1 !~ /^#/ && $3 == "swap" { found = 1 } END { exit !found }' /etc/fstab 2>/dev/null; then
     tell "swap comes back at boot: fstab"
 fi
-units=$(systemctl list-unit-files --type swap --state enabled --no-legend 2>/dev/null)
-[ -z "$units" ] || tell "swap comes back at boot: $units"
+for unit in /etc/systemd/system/*.{wants,requires}/*.swap; do
+    [ ! -e "$unit" ] || tell "swap comes back at boot: $unit"
+done
 
 # Kernel modules.
 listed=$(cat /etc/modules-load.d/*.conf /usr/lib/modules-load.d/*.conf 2>/dev/null)

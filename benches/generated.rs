@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 /// The captured host the parameters are added to.
 pub const BASE: &str = "debian-12-prepared";
+/// Modules in Debian 12's 6.1.0 for amd64, and about how many each needs.
+const MODULES: usize = 4_000;
+const NEEDS: usize = 2;
 
 /// A host and a profile.
 pub struct Generated {
@@ -35,6 +38,7 @@ impl Generated {
             writeln!(dropin, "generated.key{key} = {live}").unwrap();
         }
         std::fs::write(tree.join("etc/sysctl.d/50-generated.conf"), dropin).unwrap();
+        add_modules(&tree);
         std::fs::write(generated.profile(), profile).unwrap();
         generated
     }
@@ -42,6 +46,11 @@ impl Generated {
     /// The check of it.
     pub fn check(&self) -> Command {
         check(&self.tree(), self.profile().to_str().unwrap())
+    }
+
+    /// The check of a shipped profile on it.
+    pub fn check_shipped(&self, profile: &str) -> Command {
+        check(&self.tree(), profile)
     }
 
     fn tree(&self) -> PathBuf {
@@ -53,14 +62,28 @@ impl Generated {
     }
 }
 
-/// The tree of the captured host.
-pub fn base() -> PathBuf {
+/// Adds modules until there are as many as Debian's kernel has; those captured are the wanted ones.
+fn add_modules(tree: &Path) {
+    let path = tree.join("lib/modules/6.1.0-50-amd64/modules.dep");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for module in 0..MODULES {
+        let dir = format!("kernel/drivers/generated/group{}", module / 16);
+        write!(text, "{dir}/module-{module}.ko:").unwrap();
+        for needed in module.saturating_sub(NEEDS)..module {
+            write!(text, " {dir}/module-{needed}.ko").unwrap();
+        }
+        text.push('\n');
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+fn base() -> PathBuf {
     let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts");
     hosts.join(BASE).join("tree")
 }
 
 /// This program, checking a captured host.
-pub fn check(tree: &Path, profile: &str) -> Command {
+fn check(tree: &Path, profile: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("captured").arg(tree).arg(profile);
     command

@@ -36,7 +36,7 @@ pub fn write(program: &str, script: &str) -> String {
     live.args(["check", PROFILE]);
     let mut bash = Command::new("bash");
     bash.arg(script);
-    let tree = generated::check(&generated::base(), PROFILE);
+    let prepared = Generated::new(0, true);
     let mut page = head();
     page += "\n## This machine\n\n";
     eprintln!("this machine");
@@ -48,7 +48,7 @@ pub fn write(program: &str, script: &str) -> String {
         generated::BASE
     )
     .unwrap();
-    page += &compare(tree, None);
+    page += &compare(prepared.check_shipped(PROFILE), None);
     page += "\n## Up to 10,000 kernel parameters\n\n";
     page += &linear();
     page
