@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::ptrace::{self, Event, Options};
 use nix::sys::signal::{Signal, raise};
@@ -93,11 +93,12 @@ pub fn instructions(command: &Command) -> Option<u64> {
 }
 
 /// Starts a command under ptrace; it has become its program and has not run yet.
+#[allow(clippy::zombie_processes)] // it is waited for by its id
 fn start(command: &Command) -> Pid {
     let mut traced = Command::new(std::env::current_exe().unwrap());
     traced.arg("traced").arg(command.get_program());
     traced.args(command.get_args());
-    let child: Child = traced
+    let child = traced
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -11,7 +11,7 @@ use crate::tree::{leftovers, photograph};
 
 trials!(
     anyone: [],
-    root: [twice, check_leaves_no_trace, lock_held, lock_released, read_only, mount_point, open_to_all]
+    root: [twice, check_leaves_no_trace, check_leaves_the_kernel_alone, lock_held, lock_released, read_only, mount_point, open_to_all]
 );
 
 fn twice() {
@@ -42,6 +42,35 @@ fn check_leaves_no_trace() {
     }
     let _lock = hold(&space);
     space.run(&["check"]).exits(2);
+}
+
+/// Runs a check in a process namespace of its own, where the last process id given tells how many
+/// processes were started, and looks at what asking the kernel can bring about: modules loaded, legacy
+/// tables made.
+const WATCHED: &str = r#"exec unshare --pid --fork sh -c '
+    look() {
+        cut -d " " -f 1 /proc/modules
+        cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2> /dev/null
+    }
+    before=$(look)
+    read -r first < /proc/sys/kernel/ns_last_pid
+    "$0" "$@"; code=$?
+    read -r last < /proc/sys/kernel/ns_last_pid
+    [ "$before" = "$(look)" ] && echo "the kernel is as before"
+    echo "processes: $((last - first))"
+    exit $code' "$0" "$@""#;
+
+fn check_leaves_the_kernel_alone() {
+    let profile = "schema = \"v1alpha1\"\nextends = [\"kubeadm-control-plane\"]\n";
+    let space = Space::new(profile);
+    let seen = photograph(&space.path(""));
+    let ran = space.run_prepared(WATCHED, &["check"]);
+    ran.says(&[
+        "against profile",
+        "the kernel is as before",
+        "processes: 1\n",
+    ]);
+    assert!(seen == photograph(&space.path("")));
 }
 
 fn hold(space: &Space) -> File {

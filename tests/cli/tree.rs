@@ -57,8 +57,9 @@ impl Image {
     }
 }
 
-/// All that can be seen of a file: mode, owner, inode, time of change, content.
-type Seen = (u32, u32, u64, (i64, i64), Vec<u8>);
+/// All that can be seen of a file: mode, owner, inode, times of change, content. When it was last read
+/// is not ours to keep.
+type Seen = (u32, u32, u64, [(i64, i64); 2], Vec<u8>);
 
 /// Every path below `top` as it is now.
 pub fn photograph(top: &Path) -> BTreeMap<PathBuf, Seen> {
@@ -73,8 +74,11 @@ pub fn photograph(top: &Path) -> BTreeMap<PathBuf, Seen> {
         } else if meta.is_file() {
             content = std::fs::read(&path).unwrap();
         }
-        let time = (meta.mtime(), meta.mtime_nsec());
-        let seen = (meta.mode(), meta.uid(), meta.ino(), time, content);
+        let times = [
+            (meta.mtime(), meta.mtime_nsec()),
+            (meta.ctime(), meta.ctime_nsec()),
+        ];
+        let seen = (meta.mode(), meta.uid(), meta.ino(), times, content);
         all.insert(path, seen);
     }
     all
