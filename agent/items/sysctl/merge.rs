@@ -227,43 +227,54 @@ pub fn set(old: Option<&[u8]>, keys: &BTreeMap<&Key, Line>) -> Vec<u8> {
             .collect(),
         None => vec![template::header("sysctl.conf").into_bytes()],
     };
+    let mut places = places(&lines);
     let mut keys: Vec<(&&Key, &Line)> = keys.iter().collect();
     // As in the live order: ip_forward resets others.
     keys.sort_by_key(|(key, _)| key.path() != "net/ipv4/ip_forward");
     for (key, line) in keys {
         let wanted = format!("{} = {}", line.name, line.value);
-        let mut places = lines
+        let aliases = key.aliases();
+        let named = aliases
             .iter()
-            .enumerate()
-            .filter(|(_, line)| names(line, key))
-            .map(|(i, _)| i);
-        let last = places.next_back();
-        let earlier: Vec<usize> = places.collect();
+            .filter_map(|alias| places.remove(alias.path()));
+        let mut named: Vec<usize> = named.flatten().collect();
+        named.sort_unstable();
+        let last = named.pop();
         match last.and_then(|last| lines.get_mut(last)) {
             Some(line) => *line = with_ending(wanted, line),
             None => {
-                if let Some(line) = lines.last_mut().filter(|line| !line.ends_with(b"\n")) {
+                if let Some(line) = lines.iter_mut().rfind(|line| !line.is_empty())
+                    && !line.ends_with(b"\n")
+                {
                     line.push(b'\n');
                 }
                 lines.push((wanted + "\n").into_bytes());
             }
         }
-        for place in earlier.into_iter().rev() {
-            lines.remove(place);
+        // Another name of the same knob that is wanted too finds this line.
+        let place = last.unwrap_or(lines.len() - 1);
+        places.insert(key.path().to_owned(), vec![place]);
+        for place in named {
+            if let Some(line) = lines.get_mut(place) {
+                line.clear();
+            }
         }
     }
     lines.concat()
 }
 
-/// Whether a line of a file sets `key`.
-fn names(line: &[u8], key: &Key) -> bool {
-    let text = String::from_utf8_lossy(line);
-    let mut lines = dropins::lines(&text);
-    let parsed = lines.next().and_then(|(_, line)| parse(line, true));
-    let Some((path, Some(_))) = parsed else {
-        return false;
-    };
-    path == key.path() || key.aliases().iter().any(|alias| alias.path() == path)
+/// Which lines of a file set a key.
+fn places(lines: &[Vec<u8>]) -> HashMap<String, Vec<usize>> {
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (place, line) in lines.iter().enumerate() {
+        let text = String::from_utf8_lossy(line);
+        let mut lines = dropins::lines(&text);
+        let parsed = lines.next().and_then(|(_, line)| parse(line, true));
+        if let Some((path, Some(_))) = parsed {
+            places.entry(path).or_default().push(place);
+        }
+    }
+    places
 }
 
 /// A new line with the old one's ending.
