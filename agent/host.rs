@@ -26,6 +26,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::boot::modules::Modules;
 use crate::error::Result;
 use crate::firewall::Ruleset;
 
@@ -65,6 +66,8 @@ pub struct Host {
     runtimes: RefCell<HashMap<PathBuf, Result<Cri>>>,
     no_boot: OnceCell<Option<&'static str>>,
     rules: OnceCell<Rc<Ruleset>>,
+    kernels: RefCell<HashMap<String, Rc<Modules>>>,
+    usr_merged: OnceCell<bool>,
 }
 
 impl Host {
@@ -106,6 +109,8 @@ impl Host {
             runtimes: RefCell::default(),
             no_boot: OnceCell::new(),
             rules: OnceCell::new(),
+            kernels: RefCell::default(),
+            usr_merged: OnceCell::new(),
         }
     }
 
@@ -116,6 +121,7 @@ impl Host {
         self.listed.get_mut().clear();
         self.rules.take();
         self.runtimes.get_mut().clear();
+        self.kernels.get_mut().clear();
     }
 
     /// Why this host has no running system to ask, where it has none.
@@ -137,6 +143,22 @@ impl Host {
                     .unwrap_or(true);
             (!booted).then_some("systemd does not run here, so no boot will read it")
         })
+    }
+
+    /// What was made once of a kernel's thousands of modules, by its release.
+    pub(crate) fn modules(
+        &self,
+        release: &str,
+        read: impl FnOnce() -> Result<Modules>,
+    ) -> Result<Rc<Modules>> {
+        if let Some(known) = self.kernels.borrow().get(release) {
+            return Ok(known.clone());
+        }
+        let modules = Rc::new(read()?);
+        self.kernels
+            .borrow_mut()
+            .insert(release.to_owned(), modules.clone());
+        Ok(modules)
     }
 
     /// Whether this is a tree that will be booted elsewhere.

@@ -1,8 +1,10 @@
 //! Which kernel modules the next boot loads: modules-load.d and the kernel command line name them,
 //! blacklists and `install` lines take them away again, and the kernel that boots must have them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::kernels::directory;
 use super::{cmdline, dropins, units};
@@ -173,12 +175,15 @@ impl BootModules {
 }
 
 /// The modules one installed kernel has: name to the names it needs.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Modules {
     /// Whether its modules.dep is there; without it nothing says what is built in.
     pub known: bool,
-    files: BTreeMap<String, Vec<String>>,
-    built_in: BTreeSet<String>,
+    /// modules.dep, some thousand lines of which a few are asked for.
+    text: String,
+    /// Where in it the needs of each module are.
+    files: HashMap<String, Range<usize>>,
+    built_in: HashSet<String>,
 }
 
 impl Modules {
@@ -187,17 +192,35 @@ impl Modules {
     ///
     /// # Errors
     /// Where a file exists and cannot be read.
-    pub fn read(host: &Host, release: &str) -> Result<Self> {
-        let dir = directory(release);
-        let files = host.text(&dir.join("modules.dep"))?;
-        let known = files.is_some();
-        let files = files.unwrap_or_default();
-        let built_in = host.text(&dir.join("modules.builtin"))?.unwrap_or_default();
-        Ok(Self {
-            known,
-            files: files.lines().filter_map(dependency_line).collect(),
-            built_in: built_in.lines().map(module_name).collect(),
+    pub fn read(host: &Host, release: &str) -> Result<Rc<Self>> {
+        host.modules(release, || {
+            let dir = directory(release);
+            let files = host.text(&dir.join("modules.dep"))?;
+            let built_in = host.text(&dir.join("modules.builtin"))?;
+            Ok(Self::parse(files, &built_in.unwrap_or_default()))
         })
+    }
+
+    fn parse(files: Option<String>, built_in: &str) -> Self {
+        let known = files.is_some();
+        let text = files.unwrap_or_default();
+        let mut files = HashMap::new();
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let end = start + line.len();
+            // `kernel/net/bridge/br_netfilter.ko.xz: kernel/net/bridge/bridge.ko.xz …`
+            if let Some((file, _)) = line.split_once(':') {
+                files.insert(module_name(file), start + file.len() + 1..end);
+            }
+            start = end;
+        }
+        let built_in = built_in.lines().map(module_name).collect();
+        Self {
+            known,
+            text,
+            files,
+            built_in,
+        }
     }
 
     /// Whether the kernel has it, as a file or built in.
@@ -220,8 +243,12 @@ impl Modules {
     /// A module and all it needs; modules.dep lists dependencies of dependencies too.
     #[must_use]
     pub fn with_dependencies(&self, name: &str) -> BTreeSet<String> {
-        let needed = self.files.get(name).into_iter().flatten().cloned();
-        needed.chain([name.to_owned()]).collect()
+        let needed = self
+            .files
+            .get(name)
+            .and_then(|place| self.text.get(place.clone()));
+        let needed = needed.unwrap_or_default().split_whitespace();
+        needed.map(module_name).chain([name.to_owned()]).collect()
     }
 
     /// The name that this kernel has for what `name` means: kernels before 4.19 (and EL 8 before
@@ -248,15 +275,6 @@ pub fn with_dependencies(host: &Host, name: &str) -> Result<BTreeSet<String>> {
     Ok(Modules::read(host, &release)?.with_dependencies(name))
 }
 
-/// `kernel/net/bridge/br_netfilter.ko.xz: kernel/net/bridge/bridge.ko.xz …`
-fn dependency_line(line: &str) -> Option<(String, Vec<String>)> {
-    let (file, needs) = line.split_once(':')?;
-    Some((
-        module_name(file),
-        needs.split_whitespace().map(module_name).collect(),
-    ))
-}
-
 /// The module a file holds: its base name up to `.ko`.
 fn module_name(file: &str) -> String {
     let base = file.rsplit('/').next().unwrap_or(file);
@@ -267,36 +285,33 @@ fn module_name(file: &str) -> String {
 mod tests {
     use super::*;
 
+    fn kernel(files: &str) -> Modules {
+        Modules::parse(Some(files.to_owned()), "")
+    }
+
     #[test]
     fn reads_dependencies() {
-        let line = "kernel/net/bridge/br_netfilter.ko.xz: kernel/net/bridge/bridge.ko.xz kernel/net/802/stp.ko";
-        let (name, needs) = dependency_line(line).unwrap();
+        let text = "a/x-y.ko:\nkernel/net/bridge/br_netfilter.ko.xz: kernel/net/bridge/bridge.ko.xz \
+                    kernel/net/802/stp.ko\nno line\nb/z.ko:";
+        let modules = kernel(text);
+        let needs = modules.with_dependencies("br_netfilter");
         assert_eq!(
-            (name.as_str(), needs),
-            ("br_netfilter", vec!["bridge".into(), "stp".into()])
+            needs.into_iter().collect::<Vec<_>>(),
+            ["br_netfilter", "bridge", "stp"]
         );
+        assert!(modules.has("x_y") && modules.has("z") && !modules.has("no line"));
+        assert_eq!(modules.with_dependencies("z").len(), 1);
     }
 
     #[test]
     fn conntrack_goes_by_what_the_kernel_has() {
-        let kernel = |names: &[&str]| Modules {
-            known: true,
-            files: names
-                .iter()
-                .map(|name| ((*name).to_owned(), Vec::new()))
-                .collect(),
-            built_in: BTreeSet::new(),
-        };
-        let old = kernel(&["nf_conntrack", "nf_conntrack_ipv4"]);
+        let old = kernel("a/nf_conntrack.ko:\na/nf_conntrack_ipv4.ko:\n");
         assert_eq!(old.resolve("nf-conntrack"), "nf_conntrack_ipv4");
         assert_eq!(
-            kernel(&["nf_conntrack"]).resolve("nf_conntrack_ipv4"),
+            kernel("a/nf_conntrack.ko:\n").resolve("nf_conntrack_ipv4"),
             "nf_conntrack"
         );
-        assert_eq!(
-            kernel(&[]).resolve("nf_conntrack_ipv4"),
-            "nf_conntrack_ipv4"
-        );
+        assert_eq!(kernel("").resolve("nf_conntrack_ipv4"), "nf_conntrack_ipv4");
     }
 
     fn boot(listed: &[&str], refused: &[&str]) -> BootModules {
@@ -314,12 +329,7 @@ mod tests {
 
     #[test]
     fn what_a_module_needs_can_be_refused() {
-        let files = "b/br.ko: b/bridge.ko c/stp.ko\nb/bridge.ko: c/stp.ko\nc/stp.ko:\n";
-        let known = Modules {
-            known: true,
-            files: files.lines().filter_map(dependency_line).collect(),
-            built_in: BTreeSet::new(),
-        };
+        let known = kernel("b/br.ko: b/bridge.ko c/stp.ko\nb/bridge.ko: c/stp.ko\nc/stp.ko:\n");
         let refused = boot(&[], &["stp"]).load("br", &known);
         assert!(matches!(refused, Load::Refused(_, true)));
         assert_eq!(boot(&["br"], &[]).load("stp", &known), Load::Loaded);

@@ -2,6 +2,7 @@
 //! containerd cannot stack images, without ip_vs kube-proxy's ipvs mode does not start.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::{Deserialize, Deserializer};
 
@@ -153,8 +154,8 @@ const LOADED: &str = "loaded";
 
 /// The running kernel and the one that boots, with what they have and what boot loads.
 struct Kernels {
-    running: Option<(String, boot::Modules)>,
-    booting: Option<(String, boot::Modules)>,
+    running: Option<(String, Rc<boot::Modules>)>,
+    booting: Option<(String, Rc<boot::Modules>)>,
     boot: BootModules,
     installed: Vec<String>,
 }
@@ -168,19 +169,11 @@ impl Kernels {
             let modules = boot::Modules::read(host, &release)?;
             Ok(Some((release, modules)))
         };
-        let running = host.kernel_release()?;
-        let booting = kernels::booting(host)?;
-        let running = with_modules(running)?;
-        let booting = match (&running, booting) {
-            (Some(running), Some(booting)) if running.0 == booting => Some(running.clone()),
-            (_, booting) => with_modules(booting)?,
-        };
-        let installed = kernels::installed(host)?;
         Ok(Self {
-            running,
-            booting,
+            running: with_modules(host.kernel_release()?)?,
+            booting: with_modules(kernels::booting(host)?)?,
             boot: BootModules::read(host)?,
-            installed,
+            installed: kernels::installed(host)?,
         })
     }
 
@@ -188,7 +181,7 @@ impl Kernels {
         wanted
             .iter()
             .map(|Name(subject)| {
-                let resolve = |kernel: &Option<(String, boot::Modules)>| match kernel {
+                let resolve = |kernel: &Option<(String, Rc<boot::Modules>)>| match kernel {
                     Some((_, modules)) => modules.resolve(subject),
                     None => boot::normal(subject),
                 };
