@@ -176,19 +176,19 @@ fn firewalld(machine: &mut Machine) {
     machine.ok("systemctl stop firewalld");
 }
 
-/// Ten thousand rules, in few system calls.
+/// Thousands of rules, in few system calls.
 fn many(machine: &mut Machine) {
     machine.ok(
         "{ echo 'table inet many { chain c { type filter hook input priority 0;'; \
-         for n in $(seq 10000); do echo \"tcp dport $n ip saddr 10.0.$((n % 250)).0/24 accept\"; done; \
+         for n in $(seq 2000); do echo \"tcp dport $n ip saddr 10.0.$((n % 250)).0/24 accept\"; done; \
          echo '}'; echo '}'; } | nft -f -",
     );
     let calls = machine.ok("strace -o /root/calls rules >/root/rules.json; wc -l </root/calls");
     assert_eq!(
         machine.ok("grep -o '\"handle\"' /root/rules.json | wc -l"),
-        "10000"
+        "2000"
     );
-    assert!(calls.trim().parse::<u32>().unwrap() < 1000, "{calls}");
+    assert!(calls.trim().parse::<u32>().unwrap() < 400, "{calls}");
     machine.ok("nft flush ruleset");
 }
 
@@ -201,12 +201,12 @@ fn changing(machine: &mut Machine) {
             nft 'flush chain inet one a; add rule inet one b accept'; \
             nft 'flush chain inet one b; add rule inet one a accept'; \
           done) & \
-         for n in $(seq 40); do rules >>/root/changing; done; kill $!",
+         for n in $(seq 20); do rules >>/root/changing; done; kill $!",
     );
-    assert_eq!(machine.ok("grep -c . /root/changing"), "40");
+    assert_eq!(machine.ok("grep -c . /root/changing"), "20");
     assert_eq!(
         machine.ok("grep -o '\"text\":\"accept\"' /root/changing | wc -l"),
-        "40"
+        "20"
     );
     machine.ok("nft flush ruleset");
 }
