@@ -78,6 +78,18 @@ impl Host {
         }
     }
 
+    /// The node's address, as [`Host::facts`] tells it, without asking for the others.
+    ///
+    /// # Errors
+    /// Where the kernel's routes or addresses cannot be read.
+    pub fn node_ip(&self) -> Result<Option<String>> {
+        match self.origin {
+            Origin::Captured => Ok(self.answers()?.facts.node_ip),
+            Origin::Live => node_ip(self),
+            Origin::Image => Ok(None),
+        }
+    }
+
     /// The host's name, as [`Host::facts`] tells it, without asking for the others.
     ///
     /// # Errors
@@ -107,8 +119,8 @@ impl Host {
             ..Facts::default()
         };
         self.add_distribution(&mut facts)?;
+        facts.node_ip = self.node_ip()?;
         if self.origin == Origin::Live {
-            facts.node_ip = node_ip(self)?;
             facts.architecture = Some(std::env::consts::ARCH.to_owned());
             facts.cpus = std::thread::available_parallelism().ok().map(Into::into);
             let mut system = sysinfo::System::new().map_err(|error| trouble!("memory: {error}"))?;

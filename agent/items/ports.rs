@@ -65,7 +65,7 @@ struct Way {
 
 impl Way {
     fn of(host: &Host) -> Result<Self> {
-        let address = host.facts()?.node_ip.and_then(|ip| ip.parse().ok());
+        let address = host.node_ip()?.and_then(|ip| ip.parse().ok());
         // One line an address, the interface last; a file only where the kernel has IPv6
         // (net/ipv6/addrconf.c, if6_seq_show).
         let addresses = host

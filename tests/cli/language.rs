@@ -6,7 +6,8 @@ use crate::run::{NODEPREP, Ran, directory, file, finish};
 
 trials!(
     anyone: [
-        not_toml, schema, unknown_names, wrong_types, extends, variables, sysctl_keys, sysctl_values,
+        not_toml, schema, unknown_names, wrong_types,
+        bad_ports, extends, variables, sysctl_keys, sysctl_values,
         one_key_twice,
         module_names, file_names, every_command_says_the_same,
     ],
@@ -90,6 +91,21 @@ fn unknown_names() {
     );
     refuses("[modules]\nlaod = []\n", "3:1", &["did you mean `load`?"]);
     refuses("[swap]\n", "2:1", &["missing key `state` in [swap]"]);
+}
+
+fn bad_ports() {
+    for (port, why) in [
+        ("0/tcp", "\"0\" is no port: give a number from 1 to 65535"),
+        ("70000/tcp", "\"70000\" is no port"),
+        ("9-8/udp", "9 is above 8: write 8-9"),
+        ("80/quic", "\"quic\" is neither tcp nor udp"),
+        ("80", "names no protocol: write 80/tcp"),
+        ("", "names no protocol"),
+    ] {
+        let section = format!("[ports]\nopen = [\"{port}\"]\n");
+        refuses(&section, "3:9", &["ports.open", why]);
+    }
+    refuses("[ports]\nnode_ports = \"80/tcp\"\n", "3:14", &["a list"]);
 }
 
 fn wrong_types() {

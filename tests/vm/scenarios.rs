@@ -6,6 +6,7 @@ mod firewall;
 mod grub;
 mod netfilter;
 mod pristine;
+mod profiles;
 mod selinux;
 
 use crate::image::Image;
@@ -22,7 +23,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub const ALL: [Scenario; 6] = [
+pub const ALL: [Scenario; 7] = [
     Scenario {
         name: "pristine",
         run: pristine::run,
@@ -37,6 +38,11 @@ pub const ALL: [Scenario; 6] = [
         name: "containerd",
         run: containerd::run,
         always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "profiles",
+        run: profiles::run,
+        always_on: &["trixie"],
     },
     Scenario {
         name: "firewall",

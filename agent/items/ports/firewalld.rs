@@ -298,7 +298,7 @@ fn chosen(
         ));
     }
     let ip = match all.iter().any(|(_, zone)| !zone.sources.is_empty()) {
-        true => host.facts()?.node_ip.and_then(|ip| ip.parse().ok()),
+        true => host.node_ip()?.and_then(|ip| ip.parse().ok()),
         false => None,
     };
     let is_source = |zone: &Zone| {

@@ -1,0 +1,48 @@
+//! Every shipped profile on one machine, one after the other as people change their minds: each is
+//! prepared in one apply, and what the last one wants is there after a reboot.
+
+use crate::guest::{self, Report};
+use crate::image::Image;
+
+/// The guide's comes last: it wants most, and less than others of some.
+const PROFILES: [&str; 4] = [
+    "kubeadm-base",
+    "kubeadm-worker",
+    "kubeadm-control-plane",
+    "guide-kubernetes-1.24",
+];
+
+pub fn run(image: &Image) {
+    let mut machine = guest::boot(image);
+    // A firewall, so that the profiles' ports are something to do.
+    machine.ok("cat >/etc/nftables.conf <<'END'
+flush ruleset
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		ct state established,related accept
+		iif lo accept
+		tcp dport 22 accept
+	}
+}
+END
+systemctl enable -q --now nftables");
+    for profile in PROFILES {
+        Report::with(&mut machine, "apply", profile, 0);
+        Report::with(&mut machine, "check", profile, 0);
+        let again = Report::with(&mut machine, "apply", profile, 0);
+        assert!(again.steps().is_empty(), "{profile}: {:?}", again.steps());
+    }
+    let open = machine.ok("nft list chain inet filter input");
+    for port in ["6443", "2379-2380", "10250", "30000-32767"] {
+        assert_eq!(
+            open.matches(&format!("tcp dport {port} accept")).count(),
+            1,
+            "{port}: {open}"
+        );
+    }
+    machine.reboot();
+    let last = PROFILES[PROFILES.len() - 1];
+    Report::with(&mut machine, "check", last, 0);
+    assert_eq!(machine.ok("nft list chain inet filter input"), open);
+}
