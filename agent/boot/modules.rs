@@ -12,6 +12,9 @@ use crate::error::Result;
 use crate::finding::Origin;
 use crate::host::Host;
 
+/// A line of modules.dep has about so many bytes.
+const LINE: usize = 128;
+
 /// `-` and `_` are one in module names (modprobe(8)).
 #[must_use]
 pub fn normal(name: &str) -> String {
@@ -204,7 +207,7 @@ impl Modules {
     fn parse(files: Option<String>, built_in: &str) -> Self {
         let known = files.is_some();
         let text = files.unwrap_or_default();
-        let mut files = HashMap::new();
+        let mut files = HashMap::with_capacity(text.len() / LINE);
         let mut start = 0;
         for line in text.split_inclusive('\n') {
             let end = start + line.len();
@@ -275,10 +278,10 @@ pub fn with_dependencies(host: &Host, name: &str) -> Result<BTreeSet<String>> {
     Ok(Modules::read(host, &release)?.with_dependencies(name))
 }
 
-/// The module a file holds: its base name up to `.ko`.
+/// The module a file holds: its base name up to `.ko`; no module's name has a dot.
 fn module_name(file: &str) -> String {
     let base = file.rsplit('/').next().unwrap_or(file);
-    normal(base.split(".ko").next().unwrap_or(base))
+    normal(base.split('.').next().unwrap_or(base))
 }
 
 #[cfg(test)]

@@ -95,9 +95,12 @@ impl Host {
     /// # Errors
     /// As [`Host::bytes`].
     pub fn text(&self, path: &Path) -> Result<Option<String>> {
-        Ok(self
-            .bytes(path)?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        // Many times faster than the lossy way, which nearly no file needs.
+        let text = |bytes: Rc<[u8]>| match str::from_utf8(&bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        };
+        Ok(self.bytes(path)?.map(text))
     }
 
     /// The names in a directory, sorted by byte value; none where there is no such directory.
