@@ -33,7 +33,8 @@ vm-all: tools
 	cargo test --test vm -- --include-ignored | tee /dev/stderr | tests/vm/results.sh >tests/vm/RESULTS.md
 
 bench: all
-	cargo run --release --example bench -- target/release/nodeprep benches/check.sh >BENCHMARKS.md.new
+	cargo build --release --example bench
+	target/release/examples/bench target/release/nodeprep benches/check.sh >BENCHMARKS.md.new
 	mv BENCHMARKS.md.new BENCHMARKS.md
 
 # The modules in items/ are declared by a macro, where cargo fmt does not see them.

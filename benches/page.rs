@@ -4,13 +4,12 @@ use std::fmt::Write;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::generated::{self, Generated};
 use crate::record::{self, record};
-use crate::run::medians;
+use crate::run::{Time, times};
 use crate::trace::{self, Cost};
 
 /// The profile that is checked.
@@ -25,7 +24,7 @@ const KEYS: [usize; 3] = [100, 1_000, 10_000];
 /// One line of a table.
 struct Row {
     name: String,
-    time: Duration,
+    time: Time,
     cost: Cost,
     instructions: Option<u64>,
 }
@@ -81,10 +80,11 @@ fn machine() -> String {
         ""
     };
     format!(
-        "{cpus} × {}{guest}, Linux {}, {}",
+        "{cpus} × {}{guest}, Linux {}, {}; load average before the run {}",
         after(&cpuinfo, "model name", ':'),
         read("/proc/sys/kernel/osrelease").trim(),
         after(&read("/etc/os-release"), "PRETTY_NAME", '='),
+        read("/proc/loadavg").split(' ').next().unwrap_or_default(),
     )
 }
 
@@ -96,23 +96,23 @@ fn compare(check: Command, script: Option<Command>) -> String {
     list.write_all(record::write(&asks).as_bytes()).unwrap();
     let nothing = NamedTempFile::new().unwrap();
     let mut commands = [check, floor(list.path()), floor(nothing.path())];
-    let times = medians(&mut commands, ROUNDS);
+    let measured = times(&mut commands, ROUNDS);
     let names = ["check", "the floor below it", "an empty process"];
-    let costs = names.iter().zip(commands.iter().zip(times));
+    let costs = names.iter().zip(commands.iter().zip(measured));
     let mut rows: Vec<Row> = costs
         .map(|(name, (command, time))| Row::new(name, command, time))
         .collect();
     let ratio = ratio(&rows[0], &rows[1], &rows[2], asks.len());
     if let Some(script) = script {
         let mut script = [script];
-        let times = medians(&mut script, FEW_ROUNDS);
-        rows.push(Row::new("benches/check.sh", &script[0], times[0]));
+        let measured = times(&mut script, FEW_ROUNDS);
+        rows.push(Row::new("benches/check.sh", &script[0], measured[0]));
     }
     table(&rows) + &ratio
 }
 
 impl Row {
-    fn new(name: &str, command: &Command, time: Duration) -> Self {
+    fn new(name: &str, command: &Command, time: Time) -> Self {
         Self {
             name: name.to_owned(),
             time,
@@ -129,12 +129,12 @@ fn floor(list: &Path) -> Command {
 }
 
 fn ratio(check: &Row, floor: &Row, nothing: &Row, asks: usize) -> String {
-    let seconds = |row: &Row| row.time.as_secs_f64();
+    let seconds = |row: &Row| row.time.fastest.as_secs_f64();
     let times = seconds(check) / seconds(floor);
     let calls = check.cost.calls as f64 / floor.cost.calls as f64;
     let inner = (seconds(check) - seconds(nothing)) / (seconds(floor) - seconds(nothing));
     format!(
-        "\nThe floor asks {asks} things. A check takes {times:.2} times the floor's time ({inner:.2} \
+        "\nThe floor asks {asks} things. A check's fastest run takes {times:.2} times the floor's ({inner:.2} \
          without starting and ending a process) and {calls:.2} times its calls.\n"
     )
 }
@@ -152,7 +152,7 @@ fn linear() -> String {
                 "none as wanted"
             };
             let name = format!("{keys} keys, {how}");
-            let time = medians(&mut [generated.check()], FEW_ROUNDS)[0];
+            let time = times(&mut [generated.check()], FEW_ROUNDS)[0];
             rows.push(Row::new(&name, &check, time));
         }
     }
@@ -161,8 +161,8 @@ fn linear() -> String {
 
 fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| | time | instructions | system calls | child processes | peak memory |\n\
-         |---|--:|--:|--:|--:|--:|\n",
+        "| | median | fastest | instructions | system calls | child processes | peak memory |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
     );
     for Row {
         name,
@@ -179,8 +179,9 @@ fn table(rows: &[Row]) -> String {
         let instructions = instructions.map_or("not available".into(), thousands);
         writeln!(
             text,
-            "| {name} | {:.2} ms | {instructions} | {} | {children} | {:.1} MiB |",
-            time.as_secs_f64() * 1e3,
+            "| {name} | {:.2} ms | {:.2} ms | {instructions} | {} | {children} | {:.1} MiB |",
+            time.median.as_secs_f64() * 1e3,
+            time.fastest.as_secs_f64() * 1e3,
             thousands(*calls as u64),
             *peak as f64 / 1024.0,
         )

@@ -3,15 +3,24 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The median time of each, as a whole process from its start to its end.
-pub fn medians(commands: &mut [Command], rounds: usize) -> Vec<Duration> {
+/// How long a whole process takes, from its start to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Time {
+    /// Half the rounds took no longer.
+    pub median: Duration,
+    /// What the machine can do when nothing else happens.
+    pub fastest: Duration,
+}
+
+/// The times of each.
+pub fn times(commands: &mut [Command], rounds: usize) -> Vec<Time> {
     let mut times = vec![Vec::with_capacity(rounds); commands.len()];
     for _ in 0..rounds {
         for (command, times) in commands.iter_mut().zip(&mut times) {
             times.push(once(command));
         }
     }
-    times.into_iter().map(median).collect()
+    times.into_iter().map(summary).collect()
 }
 
 fn once(command: &mut Command) -> Duration {
@@ -24,7 +33,10 @@ fn once(command: &mut Command) -> Duration {
     begin.elapsed()
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+fn summary(mut times: Vec<Duration>) -> Time {
     times.sort_unstable();
-    times[times.len() / 2]
+    Time {
+        median: times[times.len() / 2],
+        fastest: times[0],
+    }
 }
