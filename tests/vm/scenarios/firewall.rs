@@ -32,6 +32,7 @@ const SAVED: &str = r#"cat >/root/rules <<'END'
 :BLOCKED - [0:0]
 -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT
 -A INPUT -i lo -j ACCEPT
+-A INPUT -p icmp -j ACCEPT
 -A INPUT -j BLOCKED
 -A INPUT -p tcp -m tcp --dport 22 -m comment --comment "ours, \"really\"" -j ACCEPT
 -A INPUT -m limit --limit 5/min -j LOG
@@ -44,7 +45,7 @@ COMMIT
 END
 mkdir -p /etc/iptables
 { echo '# kept by hand'; cat /root/rules; } >/etc/iptables/rules.v4
-cp /etc/iptables/rules.v4 /etc/iptables/rules.v6
+sed 's/-p icmp/-p ipv6-icmp/' /etc/iptables/rules.v4 >/etc/iptables/rules.v6
 systemctl enable -q netfilter-persistent
 systemctl restart netfilter-persistent
 "#;
