@@ -79,20 +79,26 @@ impl CriAnswer {
         let sandbox_image = config.get("sandboxImage").and_then(|image| image.as_str());
         let runtimes = config.pointer("/containerd/runtimes");
         let runtimes = runtimes.and_then(|runtimes| runtimes.as_object());
+        // Up to 1.4 options are a type that prints as nothing (pkg/config, `Options *toml.Tree`).
+        let tells = !["1.3.", "1.4."]
+            .iter()
+            .any(|old| version.version.starts_with(old));
         let cgroup = |runtime: &serde_json::Value| {
             let option = runtime.pointer("/options/SystemdCgroup");
-            option.and_then(serde_json::Value::as_bool).unwrap_or(false)
+            let told = option.and_then(serde_json::Value::as_bool);
+            told.or(tells.then_some(false))
         };
+        let systemd_cgroup = runtimes
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, runtime)| Some((name.clone(), cgroup(runtime)?)))
+            .collect();
         Self {
             name: version.name,
             version: version.version,
             not_ready,
             sandbox_image: sandbox_image.map(str::to_owned),
-            systemd_cgroup: runtimes
-                .into_iter()
-                .flatten()
-                .map(|(name, runtime)| (name.clone(), cgroup(runtime)))
-                .collect(),
+            systemd_cgroup,
         }
     }
 }
