@@ -200,11 +200,14 @@ impl Kind for Ports {
     fn observe(&self, host: &Host) -> Result<Observed> {
         let text = |error: Error| error.to_string();
         let live = host.rules().map_err(text);
+        let ufw = Ufw::observe(host, live.as_deref().ok())?;
+        let mut way = Way::of(host)?;
+        way.ipv6 &= !ufw.as_ref().is_some_and(Ufw::refuses_ipv6);
         Ok(Observed {
-            way: Way::of(host)?,
+            way,
             loaders: Loader::all(host).map_err(text),
             firewalld: Firewalld::observe(host)?,
-            ufw: Ufw::observe(host, live.as_deref().ok())?,
+            ufw,
             live,
         })
     }

@@ -101,6 +101,13 @@ impl Ufw {
         }))
     }
 
+    /// Whether it keeps all of IPv6 out, as with IPV6=no: that host is to have none.
+    #[must_use]
+    pub fn refuses_ipv6(&self) -> bool {
+        let is_on = self.running || self.enabled;
+        is_on && self.sides.iter().all(|side| side.family != Family::Ip6)
+    }
+
     /// Whether its files let an opening pass, and what does not.
     #[must_use]
     pub fn boot(&self, opening: &Opening) -> State {
