@@ -3,7 +3,7 @@
 
 use crate::guest::{self, Report};
 use crate::image::Image;
-use crate::machine::{Hardware, Loader, Machine};
+use crate::machine::{ARGUMENTS, Hardware, Loader, Machine};
 
 /// Debian's kernel takes AppArmor unless it is told otherwise.
 const HARDWARE: Hardware = Hardware {
@@ -26,7 +26,7 @@ modprobe overlay
 const INSTALL: &str = r#"
 cp /usr/share/grub/default/grub /etc/default/grub
 sed -i 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=0/' /etc/default/grub
-sed -i 's/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX="console=ttyS0 security=selinux selinux=1"/' /etc/default/grub
+sed -i "s/^GRUB_CMDLINE_LINUX=.*/GRUB_CMDLINE_LINUX='$ARGUMENTS security=selinux selinux=1'/" /etc/default/grub
 grub-install /dev/vda
 update-grub
 "#;
@@ -57,7 +57,7 @@ pub fn run(image: &Image) {
     let mut machine = guest::boot_with(image, HARDWARE);
     let machine = &mut machine;
     machine.ok(PROFILE);
-    machine.ok(INSTALL);
+    machine.ok(&format!("ARGUMENTS='{ARGUMENTS}'\n{INSTALL}"));
     told(machine, "check", 0, STATE, ["in_sync", "in_sync"], "");
 
     // Debian's kernels are built without selinux=; GRUB hands it over all the same.

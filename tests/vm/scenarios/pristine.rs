@@ -73,9 +73,11 @@ fn differs(machine: &mut Machine) {
         report.aspect("journald running journald", "live").0,
         "in_sync"
     );
+    // The journald of systemd 262 makes the directory by itself.
+    let made = machine.run("test -d /var/log/journal").code == 0;
     assert_eq!(
         report.aspect("journald /var/log/journal", "boot").0,
-        "differs"
+        if made { "in_sync" } else { "differs" }
     );
     assert_eq!(
         report.aspect("crictl runtime-endpoint", "boot").1,
