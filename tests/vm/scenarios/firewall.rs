@@ -154,7 +154,7 @@ fn reached(machine: &mut Machine) -> String {
     machine.ok(NODE_PORT);
     let ask = |what: &str| {
         format!(
-            "answer=$(echo ask | timeout 4 ip netns exec peer socat -T 2 - {what} 2>/dev/null | head -c 5 || true); echo \"${{answer:--}}\""
+            "answer=$(echo ask | timeout 9 ip netns exec peer socat -t 4 -T 4 - {what} 2>/dev/null | head -c 5 || true); echo \"${{answer:--}}\""
         )
     };
     let asks = [
