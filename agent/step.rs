@@ -141,6 +141,9 @@ pub enum Due {
         /// By what it is known to be back, where systemd's word is not enough.
         ready: Option<Probe>,
     },
+    /// journald opens its journal on disk. It does so by itself only where it was told to since the
+    /// boot, and forgets that where the directory was taken away (journalctl(1), --flush).
+    FlushJournal,
 }
 
 /// By what a restarted daemon is known to be back.
@@ -151,13 +154,6 @@ pub enum Probe {
     Cri {
         /// Where it listens.
         socket: PathBuf,
-    },
-    /// It has written to this file since it started.
-    Written {
-        /// The file.
-        path: PathBuf,
-        /// The name of the daemon's process.
-        program: String,
     },
 }
 
@@ -267,9 +263,10 @@ impl fmt::Display for Due {
                             socket.display()
                         )
                     }
-                    Some(Probe::Written { .. }) | None => Ok(()),
+                    None => Ok(()),
                 }
             }
+            Self::FlushJournal => f.write_str("journalctl --flush"),
         }
     }
 }

@@ -167,6 +167,8 @@ impl Host {
                     .run(&["systemd-tmpfiles", "--create", &prefix])
             }
             Due::Restart { unit, ready } => self.running()?.restart(unit, ready.as_ref()),
+            // It ends once that is done; where it was done before it does nothing.
+            Due::FlushJournal => self.running()?.run(&["journalctl", "--flush"]),
         }
     }
 

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::Host;
 use super::cri::{self, Cri};
-use super::{BLUR, Host};
 use crate::error::{Result, trouble};
 use crate::step::Probe;
 
@@ -23,10 +23,6 @@ impl Host {
             .and_then(|()| match ready {
                 None => Ok(()),
                 Some(Probe::Cri { socket }) => runtime_comes(socket),
-                Some(Probe::Written { path, program }) => {
-                    self.wait_for_writes(unit, program, path);
-                    Ok(())
-                }
             })
             .map_err(|error| match self.complaint(unit, begin) {
                 Some(complaint) => {
@@ -36,19 +32,6 @@ impl Host {
                 }
                 None => error,
             })
-    }
-
-    /// A daemon that never writes, or of which that can't be told, is judged by the plan made next.
-    fn wait_for_writes(&self, unit: &str, program: &str, path: &Path) {
-        let until = Instant::now() + COMES_BACK;
-        while Instant::now() < until {
-            self.read.borrow_mut().clear();
-            match (self.started(unit, program), self.changed(path)) {
-                (Ok(Some(started)), Ok(Some(changed))) if changed + BLUR >= started => return,
-                (Err(_), _) | (_, Err(_)) => return,
-                _ => std::thread::sleep(PAUSE),
-            }
-        }
     }
 
     /// What containerd says of a start that failed, if its log can be read: its last words where it

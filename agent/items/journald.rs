@@ -17,7 +17,7 @@ use crate::finding::{Finding, Origin, State};
 use crate::host::{BLUR, Host};
 use crate::items::sysctl::FileName;
 use crate::plan::ItemPlan;
-use crate::step::{Due, Owner, Probe, Step};
+use crate::step::{Due, Owner, Step};
 
 use merge::{Assignment, Merge};
 use value::{Meaning, Wanted};
@@ -76,8 +76,6 @@ enum Running {
 #[derive(Debug)]
 struct Store {
     directory: bool,
-    /// The file journald writes to there.
-    file: PathBuf,
     /// Whether journald writes to its file there.
     live: State,
 }
@@ -176,15 +174,13 @@ impl Kind for Journald {
             restart |= store.add_to(&mut plan) && !self.loses_storage(observed);
         }
         if restart {
-            let written = |store: &Store| Probe::Written {
-                path: store.file.clone(),
-                program: PROGRAM.into(),
-            };
-            let store = observed.store.as_ref();
             plan.due.push(Due::Restart {
                 unit: UNIT.into(),
-                ready: store.filter(|_| !self.loses_storage(observed)).map(written),
+                ready: None,
             });
+            if observed.store.is_some() && !self.loses_storage(observed) {
+                plan.due.push(Due::FlushJournal);
+            }
         }
         plan
     }
@@ -249,11 +245,7 @@ impl Store {
             (_, Ok(false)) => State::differs("not written to", "system.journal in it", None),
             (_, Err(cause)) => State::unknown(cause),
         };
-        Ok(Self {
-            directory,
-            file,
-            live,
-        })
+        Ok(Self { directory, live })
     }
 
     /// Adds what is found and done; tells whether journald must open its file.
