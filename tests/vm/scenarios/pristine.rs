@@ -9,6 +9,7 @@ use crate::machine::Machine;
 /// A host as people leave it: a swap file by an oddly spaced row, no forwarding, an old crictl.yaml.
 const BARE: &str = r#"
 rm -rf /var/log/journal && systemctl restart systemd-journald
+[ ! -d /var/log/journal ] || systemd-tmpfiles --create --prefix /var/log/journal
 fallocate -l 64M /swapfile && chmod 600 /swapfile && mkswap /swapfile >/dev/null
 printf '# /swapfile none swap sw 0 0\n /swapfile\t none\tswap   sw,pri=5\t0 0\n\n# the end' >>/etc/fstab
 systemctl daemon-reload && swapon -a
@@ -73,7 +74,7 @@ fn differs(machine: &mut Machine) {
         report.aspect("journald running journald", "live").0,
         "in_sync"
     );
-    // The journald of systemd 262 makes the directory by itself.
+    // The journald of systemd 262 made the directory by itself.
     let made = machine.run("test -d /var/log/journal").code == 0;
     assert_eq!(
         report.aspect("journald /var/log/journal", "boot").0,
