@@ -94,7 +94,7 @@ impl Kind for Journald {
         changes: "sets the keys in /etc/systemd/journald.conf.d/FILE, other lines kept; where a \
                   later file overrides one, also in zzz-nodeprep.conf beside it; makes \
                   /var/log/journal, with the modes systemd-tmpfiles gives it; restarts journald \
-                  once. Files of others are never edited.",
+                  once and has it flush to disk. Files of others are never edited.",
         undo: "remove the keys from both files; `systemctl restart systemd-journald`. \
                /var/log/journal may stay: with Storage=auto its being there keeps logs on disk.",
     };
