@@ -69,7 +69,8 @@ fn of_suite(suite: &'static str) -> Vec<Trial> {
         })
         .with_ignored_flag(!scenario.always_on.contains(&suite))
     };
-    scenarios::ALL.iter().map(trial).collect()
+    let of = |scenario: &&'static Scenario| scenario.suites.contains(&suite);
+    scenarios::ALL.iter().filter(of).map(trial).collect()
 }
 
 /// Makes testing's image, where something is to run on it, before the trials begin: a trial that runs

@@ -18,45 +18,56 @@ pub struct Scenario {
     pub name: &'static str,
     /// It panics where something is not as it has to be.
     pub run: fn(&Image),
-    /// The suites on which every submission has to pass it; the others are for `make vm-all`.
+    /// The suites it is for: where what it looks at differs.
+    pub suites: &'static [&'static str],
+    /// Those of them on which every submission has to pass it; the others are for `make vm-all`.
     pub always_on: &'static [&'static str],
 }
+
+const EVERY: &[&str] = &["bullseye", "bookworm", "trixie", "testing"];
 
 /// All of them.
 pub const ALL: [Scenario; 7] = [
     Scenario {
         name: "pristine",
         run: pristine::run,
+        suites: EVERY,
         always_on: &["bookworm", "trixie"],
     },
     Scenario {
         name: "selinux",
         run: selinux::run,
+        suites: EVERY,
         always_on: &["bookworm"],
     },
     Scenario {
         name: "containerd",
         run: containerd::run,
+        suites: EVERY,
         always_on: &["bookworm"],
     },
     Scenario {
         name: "profiles",
         run: profiles::run,
+        suites: &["trixie"],
         always_on: &["trixie"],
     },
     Scenario {
         name: "firewall",
         run: firewall::run,
+        suites: EVERY,
         always_on: &["bookworm"],
     },
     Scenario {
         name: "netfilter",
         run: netfilter::run,
+        suites: &["bookworm", "testing"],
         always_on: &[],
     },
     Scenario {
         name: "grub",
         run: grub::run,
-        always_on: &["bookworm"],
+        suites: &["bookworm"],
+        always_on: &[],
     },
 ];
