@@ -72,11 +72,29 @@ pub(super) fn conditions(match_: &str, revision: u8, info: &[u8], ipv6: bool) ->
         ("addrtype", 0 | 1) => address_type(info, revision),
         ("iprange", 1) => address_range(info, ipv6),
         ("pkttype", 0) => frame(info),
+        ("set", 1..) => address_set(info),
+        // Headers and protocols that the first packet of a connection does not have; each of these
+        // matches is false without (net/ipv6/netfilter/ip6t_rt.c and its kin), inverted or not.
+        ("rt" | "srh" | "frag" | "hbh" | "dst" | "mh" | "ah" | "esp" | "sctp" | "dccp", _) => {
+            Some(vec![Clause::of(On::Never, false)])
+        }
         _ => None,
     };
     let doubt = || vec![Clause::of(On::Undecided(format!("-m {match_}")), false)];
+    let mut clauses = known.unwrap_or_else(doubt);
+    for clause in &mut clauses {
+        // Conditions that say nothing of where they came from.
+        let is_bare = match &clause.one.on {
+            On::Never => true,
+            On::Source(networks) => networks.is_empty(),
+            _ => false,
+        };
+        if is_bare && clause.shown.is_none() {
+            clause.shown = Some(format!("-m {match_}"));
+        }
+    }
     Conditions {
-        clauses: known.unwrap_or_else(doubt),
+        clauses,
         note: None,
     }
 }
@@ -185,6 +203,17 @@ fn conntrack(info: &[u8], revision: u8) -> Option<Vec<Clause>> {
 }
 
 /// struct xt_mark_mtinfo1.
+/// `struct xt_set_info`: the set's number, its dimensions, and a bit for each that is of the source,
+/// from the second on; the first inverts (include/uapi/linux/netfilter/xt_set.h). A set of sources
+/// names them.
+fn address_set(info: &[u8]) -> Option<Vec<Clause>> {
+    const INVERTED: u8 = 1;
+    const FIRST_IS_SOURCE: u8 = 1 << 1;
+    let flags = *info.get(3)?;
+    (flags & FIRST_IS_SOURCE != 0)
+        .then(|| vec![Clause::of(On::Source(Vec::new()), flags & INVERTED != 0)])
+}
+
 fn mark(info: &[u8]) -> Option<Vec<Clause>> {
     let on = On::Mark {
         value: u32_at(info, 0)?,

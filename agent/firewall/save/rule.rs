@@ -17,6 +17,10 @@ const KNOWN: [&str; 7] = [
     "comment",
     "mark",
 ];
+/// Matches on headers and protocols that the first packet of a TCP or UDP connection does not have.
+const ABSENT: [&str; 12] = [
+    "rt", "srh", "frag", "hbh", "dst", "mh", "ah", "esp", "icmp", "icmp6", "icmpv6", "sctp",
+];
 /// Targets after which the next rule is looked at.
 const PASSING: [&str; 13] = [
     "LOG",
@@ -191,8 +195,8 @@ impl Reader<'_> {
     /// A set of source addresses names addresses, as `-s` does.
     fn set(&mut self) {
         let (name, directions) = (self.value(), self.value());
-        match directions.as_str() {
-            "src" => self.add(On::Source(Vec::new())),
+        match directions.split(',').next() {
+            Some("src") => self.add(On::Source(Vec::new())),
             _ => self.add(On::Undecided(format!("ipset {name}"))),
         }
     }
@@ -202,7 +206,9 @@ impl Reader<'_> {
         // What these ask stands in options read above.
         let asks_nothing = KNOWN.contains(&&*name) || name == "set" || name == "addrtype";
         self.foreign = !asks_nothing;
-        if self.foreign {
+        if ABSENT.contains(&&*name) {
+            self.add(On::Never);
+        } else if self.foreign {
             self.add(On::Undecided(format!("\"-m {name}\"")));
         }
     }
