@@ -1,5 +1,6 @@
 //! The floor: asks the machine what a check asked, each source once with as few calls and as little
 //! memory as that takes, and does nothing else. No check can be faster.
+#![allow(unsafe_code)] // getsockopt(2) takes a pointer
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,6 +17,9 @@ use nix::sys::stat::{Mode, lstat};
 
 /// A daemon that does not answer must not stop the bench.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// IPT_SO_GET_ENTRIES, and what is before the entries.
+const ENTRIES: i32 = 65;
+const HEADER: usize = 40;
 /// Enough for one netlink message, and for many names.
 const ROOM: usize = 32 << 10;
 
@@ -23,6 +27,8 @@ enum Socket {
     None,
     Unix(UnixStream),
     Netlink(OwnedFd),
+    /// Of this protocol's level.
+    Ip(i32, OwnedFd),
 }
 
 /// Works off a list.
@@ -43,6 +49,7 @@ pub fn run(list: &str) {
             "unix" => current = connect(rest),
             "netlink" => current = netlink(size),
             "send" => give(&mut current, rest),
+            "table" => table(&mut current, size, rest),
             _ => take(&mut current, size, &mut room),
         }
     }
@@ -100,7 +107,7 @@ fn give(socket: &mut Socket, hex: &str) {
     let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
     let bytes: Vec<u8> = digits.map(byte).collect();
     match socket {
-        Socket::None => {}
+        Socket::None | Socket::Ip(..) => {}
         Socket::Unix(stream) => stream.write_all(&bytes).unwrap(),
         Socket::Netlink(fd) => drop(send(fd.as_raw_fd(), &bytes, MsgFlags::empty()).unwrap()),
     }
@@ -110,8 +117,37 @@ fn take(socket: &mut Socket, size: usize, room: &mut Vec<u8>) {
     room.resize(room.len().max(size), 0);
     // An answer that is shorter this time ends with the timeout, and the time shows it.
     let _ = match socket {
-        Socket::None => 0,
-        Socket::Unix(stream) => stream.read(&mut room[..size]).unwrap_or(0),
+        Socket::None | Socket::Ip(..) => 0,
+        Socket::Unix(stream) => stream.read_exact(&mut room[..size]).map_or(0, |()| size),
         Socket::Netlink(fd) => recv(fd.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT).unwrap_or(0),
     };
+}
+
+fn table(current: &mut Socket, size: usize, question: &str) {
+    let mut words = question.split(' ');
+    let mut next = || words.next().unwrap_or_default();
+    let mut number = || next().parse::<i32>().unwrap();
+    let (level, option) = (number(), number());
+    if !matches!(current, Socket::Ip(of, _) if *of == level) {
+        let family = match level {
+            libc::IPPROTO_IPV6 => AddressFamily::Inet6,
+            _ => AddressFamily::Inet,
+        };
+        let flags = SockFlag::SOCK_CLOEXEC;
+        *current = Socket::Ip(
+            level,
+            socket(family, SockType::Datagram, flags, None).unwrap(),
+        );
+    }
+    let Socket::Ip(_, fd) = current else { return };
+    let mut buffer = next().as_bytes().to_vec();
+    buffer.resize(size, 0);
+    // struct ipt_get_entries: the name, then the length of the entries (linux/netfilter_ipv4/ip_tables.h).
+    if let Some(told) = buffer.get_mut(32..36).filter(|_| option == ENTRIES) {
+        told.copy_from_slice(&u32::try_from(size - HEADER).unwrap().to_ne_bytes());
+    }
+    let mut length = libc::socklen_t::try_from(size).unwrap();
+    let answer = buffer.as_mut_ptr().cast();
+    // SAFETY: the buffer is as long as `length` says, and the kernel keeps neither pointer.
+    unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, answer, &raw mut length) };
 }

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         }
         ["floor", list] => floor::run(&std::fs::read_to_string(list).unwrap()),
         ["captured", tree, profile] => return captured(Path::new(tree), profile),
+        ["emulated", program, script] => print!("{}", page::emulated(program, script)),
         [program, script] => print!("{}", page::write(program, script)),
         _ => panic!("unexpected {arguments:?}"),
     }

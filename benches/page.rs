@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -16,6 +17,8 @@ use crate::trace::{self, Cost};
 const PROFILE: &str = "kubeadm-control-plane";
 /// Enough for a median that repeats to a few percent.
 const ROUNDS: usize = 101;
+/// Where a process takes a tenth of a second.
+const SOME_ROUNDS: usize = 31;
 /// For the slow ones.
 const FEW_ROUNDS: usize = 5;
 /// Keys of the generated profiles.
@@ -39,7 +42,7 @@ pub fn write(program: &str, script: &str) -> String {
     let mut page = head();
     page += "\n## This machine\n\n";
     eprintln!("this machine");
-    page += &compare(live, Some(bash));
+    page += &compared(live, Some(bash));
     eprintln!("a captured host");
     writeln!(
         page,
@@ -47,10 +50,46 @@ pub fn write(program: &str, script: &str) -> String {
         generated::BASE
     )
     .unwrap();
-    page += &compare(prepared.check_shipped(PROFILE), None);
+    page += &compared(prepared.check_shipped(PROFILE), None);
     page += "\n## Up to 10,000 kernel parameters\n\n";
     page += &linear();
     page
+}
+
+/// A machine that is emulated: its times mean something beside each other only.
+pub fn emulated(program: &str, script: &str) -> String {
+    let mut live = Command::new(program);
+    live.args(["check", PROFILE]);
+    let mut bash = Command::new("bash");
+    bash.arg(script);
+    let (rows, asks) = compare(live, Some(bash), SOME_ROUNDS);
+    let floor = rows[1].time;
+    let mut text = String::from(
+        "| | time | processor time | system calls | child processes | peak memory |\n\
+         |---|--:|--:|--:|--:|--:|\n",
+    );
+    for Row {
+        name, time, cost, ..
+    } in &rows
+    {
+        writeln!(
+            text,
+            "| {name} | {:.2} | {:.2} | {} | {} | {:.1} MiB |",
+            time.fastest.div_duration_f64(floor.fastest),
+            time.processor.div_duration_f64(floor.processor),
+            thousands(cost.calls as u64),
+            cost.children,
+            cost.peak as f64 / 1024.0,
+        )
+        .unwrap();
+    }
+    text + &ratio(&rows, asks)
+}
+
+/// As it is in the page.
+fn compared(check: Command, script: Option<Command>) -> String {
+    let (rows, asks) = compare(check, script, ROUNDS);
+    table(&rows) + &ratio(&rows, asks)
 }
 
 fn head() -> String {
@@ -88,27 +127,33 @@ fn machine() -> String {
     )
 }
 
-/// A check, the floor below it, and what else there is to compare.
-fn compare(check: Command, script: Option<Command>) -> String {
+/// A check, the floor below it, an empty process, the script if there is one; and how many things
+/// the check asks.
+fn compare(check: Command, script: Option<Command>, rounds: usize) -> (Vec<Row>, usize) {
     let (asks, cost) = record(&check);
     assert_eq!(cost.children, 0, "a check starts no process");
     let mut list = NamedTempFile::new().unwrap();
     list.write_all(record::write(&asks).as_bytes()).unwrap();
     let nothing = NamedTempFile::new().unwrap();
     let mut commands = [check, floor(list.path()), floor(nothing.path())];
-    let measured = times(&mut commands, ROUNDS);
+    let measured = times(&mut commands, rounds);
     let names = ["check", "the floor below it", "an empty process"];
     let costs = names.iter().zip(commands.iter().zip(measured));
     let mut rows: Vec<Row> = costs
         .map(|(name, (command, time))| Row::new(name, command, time))
         .collect();
-    let ratio = ratio(&rows[0], &rows[1], &rows[2], asks.len());
     if let Some(script) = script {
         let mut script = [script];
         let measured = times(&mut script, FEW_ROUNDS);
-        rows.push(Row::new("benches/check.sh", &script[0], measured[0]));
+        rows.push(Row {
+            name: "benches/check.sh".to_owned(),
+            time: measured[0],
+            cost: trace::calls(&script[0], |_| {}),
+            // Bash's alone would say nothing.
+            instructions: None,
+        });
     }
-    table(&rows) + &ratio
+    (rows, asks.len())
 }
 
 impl Row {
@@ -128,14 +173,22 @@ fn floor(list: &Path) -> Command {
     command
 }
 
-fn ratio(check: &Row, floor: &Row, nothing: &Row, asks: usize) -> String {
-    let seconds = |row: &Row| row.time.fastest.as_secs_f64();
-    let times = seconds(check) / seconds(floor);
+fn ratio(rows: &[Row], asks: usize) -> String {
+    let [check, floor, nothing, ..] = rows else {
+        panic!("no rows")
+    };
+    let times = |of: fn(&Time) -> Duration| {
+        let [check, floor, nothing] = [check, floor, nothing].map(|row| of(&row.time));
+        let inner = (check - nothing).div_duration_f64(floor - nothing);
+        (check.div_duration_f64(floor), inner)
+    };
+    let (fastest, inner) = times(|time| time.fastest);
+    let (processor, inner_processor) = times(|time| time.processor);
     let calls = check.cost.calls as f64 / floor.cost.calls as f64;
-    let inner = (seconds(check) - seconds(nothing)) / (seconds(floor) - seconds(nothing));
     format!(
-        "\nThe floor asks {asks} things. A check's fastest run takes {times:.2} times the floor's ({inner:.2} \
-         without starting and ending a process) and {calls:.2} times its calls.\n"
+        "\nThe floor asks {asks} things. A check's fastest run takes {fastest:.2} times the floor's time, \
+         {processor:.2} times its processor time, and {calls:.2} times its calls; without starting and ending a \
+         process {inner:.2} times its time and {inner_processor:.2} times its processor time.\n"
     )
 }
 
@@ -161,8 +214,8 @@ fn linear() -> String {
 
 fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| | median | fastest | instructions | system calls | child processes | peak memory |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n",
+        "| | median | fastest | processor time | instructions | system calls | child processes | peak memory |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for Row {
         name,
@@ -176,12 +229,13 @@ fn table(rows: &[Row]) -> String {
             children,
             peak,
         } = cost;
-        let instructions = instructions.map_or("not available".into(), thousands);
+        let instructions = instructions.map_or("not counted".into(), thousands);
         writeln!(
             text,
-            "| {name} | {:.2} ms | {:.2} ms | {instructions} | {} | {children} | {:.1} MiB |",
+            "| {name} | {:.2} ms | {:.2} ms | {:.2} ms | {instructions} | {} | {children} | {:.1} MiB |",
             time.median.as_secs_f64() * 1e3,
             time.fastest.as_secs_f64() * 1e3,
+            time.processor.as_secs_f64() * 1e3,
             thousands(*calls as u64),
             *peak as f64 / 1024.0,
         )

@@ -18,6 +18,11 @@ const RUNTIME: [&str; 4] = [
     "/sys/devices/system/cpu",
 ];
 
+/// IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES, IP6T_… alike.
+const TABLE_OPTIONS: [u64; 2] = [64, 65];
+/// The longest name of a table, with its end (XT_TABLE_MAXNAMELEN).
+const TABLE_NAME: usize = 32;
+
 /// One thing asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ask {
@@ -37,6 +42,9 @@ pub enum Ask {
     Send(Vec<u8>),
     /// Bytes received from it.
     Receive(usize),
+    /// A table of legacy iptables: the protocol's level, the option, its name as it begins the
+    /// buffer, and the buffer's length (getsockopt(2)).
+    Table(u64, u64, String, usize),
 }
 
 /// Runs a command and writes down what it asks, with what it costs.
@@ -82,6 +90,7 @@ impl Recorder {
                 }
             }
             libc::SYS_connect => self.connected(call),
+            libc::SYS_getsockopt => self.table(call),
             libc::SYS_write | libc::SYS_sendto => self.sent(fd, b, c),
             libc::SYS_writev => self.vectors(fd, b, c),
             libc::SYS_sendmsg => {
@@ -154,6 +163,19 @@ impl Recorder {
         }
     }
 
+    fn table(&mut self, call: &Call) {
+        let [_, level, option, buffer, length, _] = call.arguments;
+        let of_ip =
+            [libc::IPPROTO_IP, libc::IPPROTO_IPV6].map(|level| u64::from(level.cast_unsigned()));
+        if of_ip.contains(&level) && TABLE_OPTIONS.contains(&option) {
+            let name = ended(&memory(call.process, buffer, TABLE_NAME));
+            let length = memory(call.process, length, 4).try_into().unwrap();
+            let length = usize::try_from(u32::from_ne_bytes(length)).unwrap();
+            let name = name.to_string_lossy().into_owned();
+            self.asks.push(Ask::Table(level, option, name, length));
+        }
+    }
+
     fn sent(&mut self, fd: (Pid, u64), at: u64, length: u64) {
         if matches!(self.open.get(&fd), Some((_, None))) {
             let bytes = memory(fd.0, at, usize::try_from(length).unwrap());
@@ -180,8 +202,27 @@ impl Recorder {
             }
             _ => true,
         });
-        asks
+        whole(asks)
     }
+}
+
+/// A stream's answers are received whole; netlink's are messages.
+fn whole(asks: Vec<Ask>) -> Vec<Ask> {
+    let mut whole: Vec<Ask> = Vec::new();
+    let mut stream = false;
+    for ask in asks {
+        match (&ask, whole.last_mut()) {
+            (Ask::Receive(more), Some(Ask::Receive(length))) if stream => {
+                *length += more;
+                continue;
+            }
+            (Ask::Unix(_), _) => stream = true,
+            (Ask::Netlink(_), _) => stream = false,
+            _ => {}
+        }
+        whole.push(ask);
+    }
+    whole
 }
 
 fn socket() -> (PathBuf, Option<usize>) {
@@ -217,6 +258,7 @@ pub fn write(asks: &[Ask]) -> String {
             format!("send 0 {hex}\n")
         }
         Ask::Receive(size) => format!("receive {size}\n"),
+        Ask::Table(level, option, name, size) => format!("table {size} {level} {option} {name}\n"),
     };
     asks.iter().map(line).collect()
 }

@@ -80,16 +80,19 @@ pub fn calls(command: &Command, mut look: impl FnMut(&Call)) -> Cost {
     }
 }
 
-/// The instructions of a command and its children, kernel and user together, by perf-stat(1); none
-/// where it is not installed, or where the machine does not count (most virtual ones).
+/// The instructions of a program by itself, the kernel's not counted, by valgrind(1) where that is
+/// installed: most virtual machines have no counter of their own.
 pub fn instructions(command: &Command) -> Option<u64> {
-    let mut perf = Command::new("perf");
-    perf.args(["stat", "-x", ",", "-e", "instructions"]);
-    perf.arg(command.get_program()).args(command.get_args());
-    let ran = perf.stdout(Stdio::null()).output().ok()?;
-    let counts = String::from_utf8_lossy(&ran.stderr).into_owned();
-    let line = counts.lines().find(|line| line.contains(",instructions"))?;
-    line.split(',').next()?.parse().ok()
+    let mut counted = Command::new("valgrind");
+    counted.args(["--tool=cachegrind", "--cache-sim=no"]);
+    counted.arg("--cachegrind-out-file=/dev/null");
+    counted.arg(command.get_program()).args(command.get_args());
+    let ran = counted.stdout(Stdio::null()).output().ok()?;
+    // "==PID== I   refs:      5,037,626"
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let line = said.lines().find(|line| line.contains(" refs:"))?;
+    let number = line.rsplit_once(' ')?.1.replace(',', "");
+    number.parse().ok()
 }
 
 /// Starts a command under ptrace; it has become its program and has not run yet.

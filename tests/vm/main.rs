@@ -4,7 +4,8 @@
 //!
 //! `cargo test --test vm` runs the scenarios that every submission has to pass, `-- --include-ignored`
 //! all of them on every suite; a word after `--` picks those whose names hold it.
-//! `cargo test --test vm -- --demo` shows the main job instead, on a machine nobody minds.
+//! `cargo test --test vm -- --demo` shows the main job instead, on a machine nobody minds, and
+//! `-- --bench` what a check costs.
 #![allow(clippy::disallowed_methods)] // the fence is for the program, this is the lab around it
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +14,7 @@
     clippy::indexing_slicing
 )] // as in every test
 
+mod bench;
 mod demo;
 mod guest;
 mod image;
@@ -35,6 +37,10 @@ const TESTING: &str = "testing";
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--demo") {
         demo::run();
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args().any(|argument| argument == "--bench") {
+        bench::run();
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();

@@ -1,0 +1,93 @@
+//! What a check costs on a machine that is prepared in earnest, with containerd running behind three
+//! kinds of firewall: the part of BENCHMARKS.md that this machine can't measure on itself.
+
+use crate::guest;
+use crate::image;
+use crate::machine::{Hardware, Machine};
+use crate::program;
+
+/// The profile that is applied and checked.
+const PROFILE: &str = "kubeadm-control-plane";
+/// The script beside the check.
+const SCRIPT: &str = include_str!("../../benches/check.sh");
+/// What a check must leave as it is, beside every file.
+const KERNEL: &str = "cut -d ' ' -f 1 /proc/modules; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>&1 || true";
+
+/// A firewall that is shut: what it is called, what makes it, what ends it.
+struct Firewall {
+    name: &'static str,
+    make: &'static str,
+    end: &'static str,
+}
+
+const FIREWALLS: [Firewall; 3] = [
+    Firewall {
+        name: "nftables",
+        make: "cat >/etc/nftables.conf <<'END'
+flush ruleset
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		ct state established,related accept
+		iif lo accept
+		tcp dport 22 accept
+	}
+}
+END
+systemctl enable -q --now nftables",
+        end: "systemctl disable -q --now nftables; nft flush ruleset",
+    },
+    Firewall {
+        name: "firewalld",
+        make: "systemctl enable -q --now firewalld",
+        end: "systemctl disable -q --now firewalld",
+    },
+    Firewall {
+        name: "legacy iptables",
+        make: "for i in iptables-legacy ip6tables-legacy; do
+    $i -P INPUT DROP; $i -A INPUT -i lo -j ACCEPT; $i -A INPUT -p tcp --dport 22 -j ACCEPT
+done
+rmmod nft_chain_nat nft_ct nft_compat nf_tables 2>/dev/null || true",
+        end: "true",
+    },
+];
+
+/// Prints the part.
+pub fn run() {
+    let mut machine = Machine::boot(&image::of("bookworm").unwrap(), Hardware::DEFAULT);
+    for (which, path) in [
+        (["--bin", "nodeprep"], "/usr/local/bin/nodeprep"),
+        (["--example", "bench"], "/usr/local/bin/bench"),
+    ] {
+        let program = program::build(["--release", which[0], which[1]]);
+        machine.put(&program, path, "755");
+    }
+    machine.ok(&format!("cat >/root/check.sh <<'SCRIPT'\n{SCRIPT}\nSCRIPT"));
+    println!(include_str!("bench.md"), machine = versions(&mut machine));
+    for firewall in &FIREWALLS {
+        eprintln!("{}", firewall.name);
+        machine.ok(firewall.make);
+        machine.ok(&format!("nodeprep apply {PROFILE} >&2"));
+        leaves_no_trace(&mut machine);
+        let figures = machine.ok("bench emulated nodeprep /root/check.sh");
+        println!("### {}\n\n{figures}\n", firewall.name);
+        machine.ok(firewall.end);
+    }
+}
+
+fn versions(machine: &mut Machine) -> String {
+    machine.ok(
+        "echo Linux $(uname -r), containerd $(dpkg-query -f '${Version}' -W containerd), \
+         $(wc -l </lib/modules/$(uname -r)/modules.dep) modules",
+    )
+}
+
+/// No module, no table, no file, no time of one.
+fn leaves_no_trace(machine: &mut Machine) {
+    let seen = |machine: &mut Machine| (machine.ok(KERNEL), guest::files(machine));
+    let before = seen(machine);
+    machine.ok(&format!("nodeprep check {PROFILE} >&2"));
+    let after = seen(machine);
+    assert_eq!(before.0, after.0);
+    assert_eq!(guest::changed(&before.1, &after.1), [""; 0]);
+}
