@@ -79,24 +79,56 @@ KEYS
 systemctl is-active --quiet systemd-journald 2>/dev/null || tell "journald does not run"
 
 # The container runtime, and crictl's way to it.
-if command -v containerd >/dev/null; then
-    containerd config dump 2>/dev/null | grep -q 'SystemdCgroup = true' || tell "SystemdCgroup is off"
-    systemctl is-active --quiet containerd || tell "containerd does not run"
-    systemctl is-enabled --quiet containerd || tell "containerd is not enabled"
-fi
-for line in 'runtime-endpoint: unix:///run/containerd/containerd.sock' \
-    'image-endpoint: unix:///run/containerd/containerd.sock' 'timeout: 10' 'debug: false'; do
-    grep -qx "$line" /etc/crictl.yaml 2>/dev/null || tell "crictl.yaml lacks $line"
+runtime=/etc/containerd/config.toml socket=/run/containerd/containerd.sock
+for wanted in 'SystemdCgroup = true' 'sandbox_image = "registry.k8s.io/pause:3.10.1"'; do
+    grep -qsE "^[[:space:]]*$wanted" "$runtime" || tell "containerd: no $wanted"
 done
-[ -S /run/containerd/containerd.sock ] || tell "containerd's socket is not there"
+if grep -qs '^disabled_plugins.*cri' "$runtime"; then
+    tell "containerd: its CRI plugin is off"
+fi
+systemctl is-active --quiet containerd 2>/dev/null || tell "containerd does not run"
+systemctl is-enabled --quiet containerd 2>/dev/null || tell "containerd is not enabled"
+[ -S "$socket" ] || tell "containerd's socket is not there"
+while read -r line; do
+    grep -qxs "$line" /etc/crictl.yaml || tell "crictl.yaml lacks $line"
+done <<KEYS
+runtime-endpoint: unix://$socket
+image-endpoint: unix://$socket
+timeout: 10
+debug: false
+KEYS
 
-# Ports.
-if command -v nft >/dev/null; then
-    rules=$(nft list ruleset 2>/dev/null)
-    for port in 6443 2379 2380 10250 10257 10259; do
-        if grep -q 'hook input.*policy drop' <<<"$rules" && ! grep -q "dport.*$port" <<<"$rules"; then
-            tell "port $port is closed"
-        fi
+# Ports: of whichever firewall is there.
+ports='10250/tcp 10256/tcp 8472/udp 6443/tcp 2379-2380/tcp 10257/tcp 10259/tcp 30000-32767/tcp 30000-32767/udp'
+# A rule set, and how its rules name a port's protocol and the port.
+look() {
+    local port number
+    for port in $ports; do
+        number=${port%/*}
+        grep -qE "${port#*/} .*dport ${number/-/[-:]} .*accept" <<<"${1,,}" || tell "$2: port $port is closed"
+    done
+}
+if systemctl is-active --quiet firewalld 2>/dev/null; then
+    for where in '' --permanent; do
+        open=" $(firewall-cmd $where --list-ports) "
+        for port in $ports; do
+            [[ $open == *" $port "* ]] || tell "firewalld $where: port $port is closed"
+        done
+    done
+else
+    if command -v nft >/dev/null; then
+        rules=$(nft list ruleset 2>/dev/null)
+        [[ $rules != *'hook input'*'policy drop'* ]] || look "$rules" nftables
+    fi
+    for family in '' 6; do
+        [ -s "/proc/net/ip${family}_tables_names" ] || continue
+        rules=$("ip${family}tables-legacy" -S)
+        [[ $rules != *'-P INPUT DROP'* ]] || look "$rules" "ip${family}tables"
+    done
+    for file in /etc/nftables.conf /etc/iptables/rules.v4 /etc/iptables/rules.v6; do
+        [ -r "$file" ] || continue
+        rules=$(<"$file")
+        [[ $rules != *'policy drop'* && $rules != *':INPUT DROP'* ]] || look "$rules" "$file"
     done
 fi
 exit "$differs"

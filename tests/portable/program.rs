@@ -12,7 +12,7 @@ pub fn path() -> &'static Path {
 }
 
 /// Builds a program as [`path`]'s; `which` is cargo's choice of one.
-pub fn build<const N: usize>(which: [&str; N]) -> PathBuf {
+pub fn build(which: [&str; 2]) -> PathBuf {
     let cargo = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--locked"])

@@ -5,7 +5,7 @@
 //! `cargo test --test vm` runs the scenarios that every submission has to pass, `-- --include-ignored`
 //! all of them on every suite; a word after `--` picks those whose names hold it.
 //! `cargo test --test vm -- --demo` shows the main job instead, on a machine nobody minds, and
-//! `-- --bench` what a check costs.
+//! `-- --bench NODEPREP BENCH` what a check costs.
 #![allow(clippy::disallowed_methods)] // the fence is for the program, this is the lab around it
 #![allow(
     clippy::unwrap_used,
@@ -39,8 +39,11 @@ fn main() -> ExitCode {
         demo::run();
         return ExitCode::SUCCESS;
     }
-    if std::env::args().any(|argument| argument == "--bench") {
-        bench::run();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, nodeprep, bench] = arguments.as_slice()
+        && mode == "--bench"
+    {
+        bench::run(nodeprep.as_ref(), bench.as_ref());
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
