@@ -40,7 +40,8 @@ systemctl enable -q --now nftables",
     },
     Firewall {
         name: "firewalld",
-        make: "systemctl enable -q --now firewalld",
+        // It has its name on the bus, and so is started, before it has made its rules; it answers after.
+        make: "systemctl enable -q --now firewalld; firewall-cmd --list-ports",
         end: "systemctl disable -q --now firewalld",
     },
     Firewall {
