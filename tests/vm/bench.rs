@@ -60,6 +60,7 @@ pub fn run(nodeprep: &Path, bench: &Path) {
     machine.put(nodeprep, "/usr/local/bin/nodeprep", "755");
     machine.put(bench, "/usr/local/bin/bench", "755");
     machine.ok(&format!("cat >/root/check.sh <<'SCRIPT'\n{SCRIPT}\nSCRIPT"));
+    println!();
     println!(include_str!("bench.md"), machine = versions(&mut machine));
     for firewall in &FIREWALLS {
         eprintln!("{}", firewall.name);
