@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, Origin, State};
 use crate::firewall::packet::Packet;
 use crate::firewall::walk::{Answer, Refusal, walk};
-use crate::firewall::{Family, Hook, Rule, Ruleset, Verdict};
+use crate::firewall::{Chain, Family, Hook, Rule, Ruleset, Verdict};
 use crate::host::Host;
 use crate::plan::ItemPlan;
 
@@ -29,6 +29,9 @@ use firewalld::Firewalld;
 use opening::{Closed, Opening};
 use rule::{Accept, Wanted};
 use ufw::Ufw;
+
+/// Chains by which firewalld's iptables backend is known.
+const ZONES: [&str; 2] = ["INPUT_ZONES", "FORWARD_IN_ZONES"];
 
 /// `[ports]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -265,9 +268,22 @@ impl Ports {
 impl Observed {
     fn live(&self, opening: &Opening) -> State {
         match &self.live {
+            Ok(_) if self.is_loading() => {
+                State::differs("firewalld is loading its rules", "accepted", None)
+            }
             Ok(ruleset) => Judged::of(ruleset, &self.way, opening).state(None),
             Err(cause) => State::unknown(cause),
         }
+    }
+
+    /// Whether firewalld runs without rules in the kernel: it is started before it has loaded them,
+    /// or somebody flushed them. Its own client waits for the former.
+    fn is_loading(&self) -> bool {
+        let of_firewalld =
+            |chain: &Chain| chain.table.name == "firewalld" || ZONES.contains(&&*chain.name);
+        let runs = self.firewalld.as_ref().is_some_and(|own| own.running);
+        let rules = self.live.as_ref();
+        runs && rules.is_ok_and(|rules| !rules.chains.iter().any(of_firewalld))
     }
 
     fn boot(&self, opening: &Opening) -> State {
@@ -319,6 +335,16 @@ impl Observed {
         let Ok(ruleset) = &self.live else {
             return owned;
         };
+        if self.is_loading() {
+            owned
+                .firewalld
+                .extend(openings.iter().map(|opening| Closed {
+                    opening: opening.clone(),
+                    family: Family::Inet,
+                    forward: false,
+                }));
+            return owned;
+        }
         let mut wanted = Vec::new();
         for opening in openings {
             let mut judged = Judged::of(ruleset, &self.way, opening);
@@ -354,7 +380,7 @@ impl Observed {
             let mut beside = ruleset.chains.iter().filter(|c| c.table == chain.table);
             beside.any(|other| names.contains(&&*other.name))
         };
-        let zones = || chain.table.name == "firewalld" || has(["INPUT_ZONES", "FORWARD_IN_ZONES"]);
+        let zones = || chain.table.name == "firewalld" || has(ZONES);
         if self.firewalld.as_ref().is_some_and(|f| f.running) && zones() {
             return Some(&mut owned.firewalld);
         }
