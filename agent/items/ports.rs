@@ -4,30 +4,28 @@
 mod boot;
 pub mod firewalld;
 pub mod iptables_rule;
+mod judge;
 pub mod opening;
 mod rule;
 pub mod sequence;
 pub mod ufw;
 
-use std::net::IpAddr;
-use std::path::Path;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
 use super::{Explain, Kind};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, Origin, State};
-use crate::firewall::packet::Packet;
-use crate::firewall::walk::{Answer, Refusal, walk};
+use crate::finding::{Finding, State};
+use crate::firewall::walk::Refusal;
 use crate::firewall::{Chain, Family, Hook, Rule, Ruleset, Verdict};
 use crate::host::Host;
 use crate::plan::ItemPlan;
 
 use boot::Loader;
 use firewalld::Firewalld;
+use judge::{Judged, Way};
 use opening::{Closed, Opening};
-use rule::{Accept, Wanted};
 use ufw::Ufw;
 
 /// Chains by which firewalld's iptables backend is known.
@@ -55,128 +53,6 @@ pub struct Observed {
     loaders: std::result::Result<Vec<Loader>, String>,
     firewalld: Option<Firewalld>,
     ufw: Option<Ufw>,
-}
-
-/// How packets of other hosts come.
-#[derive(Debug)]
-struct Way {
-    interface: Option<String>,
-    address: Option<IpAddr>,
-    /// Whether IPv6 packets can come.
-    ipv6: bool,
-}
-
-impl Way {
-    fn of(host: &Host) -> Result<Self> {
-        let address = host.node_ip()?.and_then(|ip| ip.parse().ok());
-        // One line an address, the interface last; a file only where the kernel has IPv6
-        // (net/ipv6/addrconf.c, if6_seq_show).
-        let addresses = host
-            .text(Path::new("/proc/net/if_inet6"))?
-            .unwrap_or_default();
-        let mut interfaces = addresses
-            .lines()
-            .filter_map(|line| line.split_whitespace().last());
-        Ok(Self {
-            interface: host.uplink()?,
-            address,
-            ipv6: host.is_image() || interfaces.any(|name| name != "lo"),
-        })
-    }
-
-    /// The packets whose way decides about an opening.
-    fn packets(&self, opening: &Opening) -> Vec<Packet<'_>> {
-        let mut packets = Vec::new();
-        for ipv6 in [false, true].into_iter().filter(|ipv6| !ipv6 || self.ipv6) {
-            let input = Packet {
-                hook: Hook::Input,
-                ipv6,
-                protocol: opening.protocol.number(),
-                ports: Some(opening.ports.clone()),
-                interface: self.interface.as_deref(),
-                destination: self.address.filter(|address| address.is_ipv6() == ipv6),
-            };
-            let forward = Packet {
-                hook: Hook::Forward,
-                ports: None,
-                destination: None,
-                ..input.clone()
-            };
-            packets.push(input);
-            packets.extend(opening.forward.then_some(forward));
-        }
-        packets
-    }
-}
-
-/// What refuses an opening in one rule set.
-#[derive(Debug, Default)]
-struct Judged {
-    refusals: Vec<(Hook, bool, Refusal)>,
-    doubt: Option<String>,
-    /// How many ways were asked for.
-    ways: usize,
-}
-
-impl Judged {
-    fn of(ruleset: &Ruleset, way: &Way, opening: &Opening) -> Self {
-        let mut judged = Self::default();
-        for packet in way.packets(opening) {
-            judged.ways += 1;
-            match walk(ruleset, &packet) {
-                Answer::Accepted => {}
-                Answer::Undecided(doubt) => judged.doubt = judged.doubt.or(Some(doubt)),
-                Answer::Refused(refusals) => {
-                    let found = |refusal| (packet.hook, packet.ipv6, refusal);
-                    judged.refusals.extend(refusals.into_iter().map(found));
-                }
-            }
-        }
-        judged
-    }
-
-    /// `file` is where the rules were read from, if from one.
-    fn state(&self, file: Option<&Path>) -> State {
-        let Some((hook, ipv6, refusal)) = self.refusals.first() else {
-            return match &self.doubt {
-                Some(doubt) => State::unknown(format!("it depends on {doubt}")),
-                None => State::InSync,
-            };
-        };
-        let all = self.refusals.len() >= self.ways;
-        let from = match (hook, ipv6) {
-            _ if all => "refused",
-            (Hook::Forward, false) => "refused when forwarded",
-            (Hook::Forward, true) => "refused when forwarded over IPv6",
-            (_, false) => "refused",
-            (_, true) => "refused over IPv6",
-        };
-        let origin = match (&refusal.place, file) {
-            (Some((path, line)), _) => Origin::line(path, *line),
-            (None, Some(file)) => Origin::Other(format!("{}, {}", refusal.by, file.display())),
-            (None, None) => Origin::Other(refusal.by.clone()),
-        };
-        State::differs(from, "accepted", Some(origin))
-    }
-
-    /// The rules that end these refusals.
-    fn want(&self, opening: &Opening, wanted: &mut Vec<Wanted>) {
-        for (hook, _, refusal) in &self.refusals {
-            let rule = match hook {
-                Hook::Forward => Accept::Translated,
-                Hook::Input | Hook::Other => Accept::Ports(opening.protocol, opening.ports.clone()),
-            };
-            rule::want(
-                wanted,
-                Wanted {
-                    chain: refusal.chain,
-                    before: refusal.rule,
-                    rule,
-                    serves: vec![opening.to_string()],
-                },
-            );
-        }
-    }
 }
 
 impl Kind for Ports {
