@@ -50,7 +50,7 @@ pub const ALL: [Scenario; 7] = [
         name: "profiles",
         run: profiles::run,
         suites: &["trixie"],
-        always_on: &["trixie"],
+        always_on: &[],
     },
     Scenario {
         name: "firewall",

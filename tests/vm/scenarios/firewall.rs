@@ -122,7 +122,7 @@ const KINDS: [Firewall; 5] = [
             ufw limit 2222/tcp comment 'slow down' >&2; ufw --force enable >&2; systemctl enable -q ufw",
         load: "ufw reload >&2",
         foreign: "ufw status | grep -v -e 6443 -e 8472 -e 30000",
-        file: "grep -hv -e 6443 -e 8472 -e 30000 -e DNAT /etc/ufw/user.rules /etc/ufw/before.rules /etc/ufw/after.rules",
+        file: "grep -hv -e 6443 -e 8472 -e 30000 -e DNAT -e '^$' /etc/ufw/user.rules /etc/ufw/before.rules /etc/ufw/after.rules",
         end: "ufw --force disable >&2; systemctl disable -q ufw; ufw --force reset >&2",
     },
 ];
@@ -154,14 +154,14 @@ fn reached(machine: &mut Machine) -> String {
     machine.ok(NODE_PORT);
     let ask = |what: &str| {
         format!(
-            "answer=$(echo ask | timeout 9 ip netns exec peer socat -t 4 -T 4 - {what} 2>/dev/null | head -c 5 || true); echo \"${{answer:--}}\""
+            "answer=$(echo ask | timeout 6 ip netns exec peer socat -t 4 -T 4 - {what} 2>/dev/null | head -c 5 || true); echo \"${{answer:--}}\""
         )
     };
     let asks = [
-        "TCP:10.77.0.1:6443",
-        "TCP:[fd77::1]:6443",
+        "TCP:10.77.0.1:6443,connect-timeout=3",
+        "TCP:[fd77::1]:6443,connect-timeout=3",
         "UDP:10.77.0.1:8472",
-        "TCP:10.77.0.1:30001",
+        "TCP:10.77.0.1:30001,connect-timeout=3",
     ];
     let answers = machine.ok(&asks.map(ask).join("\n"));
     answers.replace('\n', " ")
