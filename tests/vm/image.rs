@@ -49,13 +49,13 @@ pub fn of(suite: &'static str) -> Result<Image, String> {
     let dir = cache.join(format!("{suite}-{:016x}", hash.finish()));
     if !dir.exists() {
         forget_unused(&cache);
-        build(suite, &dir)?;
+        build(suite, &dir, lock)?;
     }
     File::create(dir.join(USED)).unwrap();
     Ok(Image { suite, dir })
 }
 
-fn build(suite: &str, dir: &Path) -> Result<(), String> {
+fn build(suite: &str, dir: &Path, lock: File) -> Result<(), String> {
     eprintln!("making the {suite} image in {} (once)", dir.display());
     let unfinished = dir.with_extension("unfinished");
     let _ = fs::remove_dir_all(&unfinished); // of a build that was cut off
@@ -68,6 +68,8 @@ fn build(suite: &str, dir: &Path) -> Result<(), String> {
         .arg(script)
         .arg(suite)
         .arg(&unfinished)
+        // It holds the lock for as long as it runs, should this process be killed.
+        .stdin(lock)
         .status()
         .unwrap();
     if !status.success() {
