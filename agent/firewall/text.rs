@@ -79,7 +79,12 @@ impl Shown<'_> {
         let mut words = vec![format!("-A {chain}")];
         for clause in self.clauses {
             let not = if clause.one.negated { "! " } else { "" };
-            words.extend(iptables_words(&clause.one.on).map(|words| format!("{not}{words}")));
+            let own = clause
+                .shown
+                .clone()
+                .filter(|shown| shown.starts_with("-m "));
+            let shown = own.or_else(|| iptables_words(&clause.one.on));
+            words.extend(shown.map(|words| format!("{not}{words}")));
         }
         let mut notes = self
             .notes
