@@ -106,12 +106,12 @@ const KINDS: [Firewall; 5] = [
     },
     Firewall {
         name: "firewalld",
-        make: "systemctl enable -q --now firewalld
+        make: "systemctl enable -q --now firewalld; until firewall-cmd -q --state; do sleep 1; done
             firewall-cmd -q --permanent --add-service=ssh --zone=public
             firewall-cmd -q --permanent --add-rich-rule='rule family=ipv4 source address=203.0.113.0/24 drop'
             firewall-cmd -q --reload; firewall-cmd -q --add-port=7777/tcp",
         // Its client waits until it has loaded its rules; systemd does not.
-        load: "systemctl restart firewalld; firewall-cmd --list-ports >&2",
+        load: "systemctl restart firewalld; until firewall-cmd -q --state; do sleep 1; done",
         // What was added at run time only must survive apply, and is gone with a restart.
         foreign: "firewall-cmd --list-services; firewall-cmd --list-rich-rules",
         file: "grep -v -e 'port=\"\\(6443\\|8472\\|30000-30010\\)\"' /etc/firewalld/zones/public.xml",
