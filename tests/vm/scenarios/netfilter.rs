@@ -10,7 +10,7 @@ use crate::machine::{Hardware, Machine};
 use crate::program;
 
 /// What reading must not change.
-const TRACES: &str = "grep -oE '^(nf|nft|ip|ip6|x|xt)[a-z0-9]*_[a-z0-9_]+' /proc/modules | sort; \
+const TRACES: &str = "{ grep -oE '^(nf|nft|ip|ip6|x|xt)[a-z0-9]*_[a-z0-9_]+' /proc/modules || true; } | sort; \
     cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>&1 || true; ls /proc/net/netfilter 2>&1 || true";
 /// Many kinds of rules, as a person writes them.
 const NATIVE: &str = include_str!("netfilter/native.nft");
