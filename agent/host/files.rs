@@ -103,6 +103,23 @@ impl Host {
         Ok(self.bytes(path)?.map(text))
     }
 
+    /// A file's text, for one that is to be edited: bytes that are no text would be lost.
+    ///
+    /// # Errors
+    /// As [`Host::bytes`], and where it is not UTF-8.
+    pub fn exact_text(&self, path: &Path) -> Result<Option<String>> {
+        let Some(bytes) = self.bytes(path)? else {
+            return Ok(None);
+        };
+        match str::from_utf8(&bytes) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(trouble!(
+                "{} is not UTF-8: mend it by hand, it is left as it is",
+                path.display()
+            )),
+        }
+    }
+
     /// The names in a directory, sorted by byte value; none where there is no such directory.
     /// Names that are not UTF-8 are left out: no configuration we know has one.
     ///

@@ -1,5 +1,5 @@
 //! System calls that no safe library offers: the only unsafe code of the program.
-#![allow(unsafe_code)]
+#![allow(unsafe_code)] // each call has its reason beside it
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};

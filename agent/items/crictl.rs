@@ -115,9 +115,7 @@ impl Kind for Crictl {
 
     fn observe(&self, host: &Host) -> Result<Observed> {
         let path = Path::new(PATH);
-        let bytes = host.bytes(path)?.unwrap_or_default();
-        let text = String::from_utf8(bytes.to_vec())
-            .map_err(|_| trouble!("{PATH} is not UTF-8: mend it by hand, it is left as it is"))?;
+        let text = host.exact_text(path)?.unwrap_or_default();
         let found = parse(&text)?;
         let mut keys = Vec::new();
         for (name, wanted) in self.keys() {

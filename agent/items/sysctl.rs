@@ -1,6 +1,7 @@
 //! Kernel parameters: the kubelet refuses nodes whose keys it does not like, kubeadm's preflight
 //! wants forwarding, and inotify limits too low for a node's containers fail in strange places.
 
+mod edit;
 mod merge;
 mod tuned;
 mod value;
@@ -22,7 +23,8 @@ use crate::step::{Owner, Step};
 
 pub use value::{FileName, Key, Wanted, same_value};
 
-use merge::{Assignment, Line, Merge};
+use edit::Line;
+use merge::{Assignment, Merge};
 
 /// The drop-in that outranks later files of others.
 const LAST: &str = "/etc/sysctl.d/zzz-nodeprep.conf";
@@ -171,7 +173,7 @@ impl Kind for Sysctl {
             .zip(&observed.files)
             .filter(|(keys, _)| !keys.is_empty())
         {
-            let content = merge::set(old.as_deref(), keys);
+            let content = edit::set(old.as_deref(), keys);
             if old.as_ref() == Some(&content) {
                 continue;
             }

@@ -24,18 +24,7 @@ struct Firewall {
 const FIREWALLS: [Firewall; 3] = [
     Firewall {
         name: "nftables",
-        make: "cat >/etc/nftables.conf <<'END'
-flush ruleset
-table inet filter {
-	chain input {
-		type filter hook input priority filter; policy drop;
-		ct state established,related accept
-		iif lo accept
-		tcp dport 22 accept
-	}
-}
-END
-systemctl enable -q --now nftables",
+        make: guest::NFTABLES,
         end: "systemctl disable -q --now nftables; nft flush ruleset",
     },
     Firewall {

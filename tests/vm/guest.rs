@@ -12,6 +12,20 @@ use crate::program;
 /// The profile of the scenarios.
 pub const PROFILE: &str = "kubeadm-worker";
 
+/// An nftables firewall that lets ssh in and nothing else.
+pub const NFTABLES: &str = "cat >/etc/nftables.conf <<'END'
+flush ruleset
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		ct state established,related accept
+		iif lo accept
+		tcp dport 22 accept
+	}
+}
+END
+systemctl enable -q --now nftables";
+
 /// What runs in the machines that were booted, by suite.
 pub static VERSIONS: Mutex<BTreeMap<&str, String>> = Mutex::new(BTreeMap::new());
 

@@ -100,16 +100,13 @@ impl Merge {
                 self.keys.remove(key.name);
             }
             if let Some(meaning) = key.meaning(&value) {
-                let (origin, place) = (Origin::line(path, line), place.clone());
-                self.keys.insert(
-                    key.name,
-                    Assignment {
-                        value,
-                        meaning,
-                        origin,
-                        place,
-                    },
-                );
+                let line = Assignment {
+                    value,
+                    meaning,
+                    origin: Origin::line(path, line),
+                    place: place.clone(),
+                };
+                self.keys.insert(key.name, line);
             }
         }
     }
@@ -122,16 +119,13 @@ impl Merge {
                 let value = if value.is_empty() { "yes" } else { value };
                 if let Some(meaning) = key.meaning(value) {
                     let origin = Origin::Other(format!("kernel argument {argument}={value}"));
-                    let (value, place) = (value.to_owned(), Place::KernelArgument);
-                    self.keys.insert(
-                        key.name,
-                        Assignment {
-                            value,
-                            meaning,
-                            origin,
-                            place,
-                        },
-                    );
+                    let line = Assignment {
+                        value: value.to_owned(),
+                        meaning,
+                        origin,
+                        place: Place::KernelArgument,
+                    };
+                    self.keys.insert(key.name, line);
                 }
             }
         }

@@ -63,7 +63,7 @@ impl Loader {
         let mut loaders = Vec::new();
         for (_, path, ipv6) in SAVES.iter().filter(|(unit, ..)| is_enabled(unit)) {
             let path = PathBuf::from(path);
-            let Some(text) = text(host, &path)? else {
+            let Some(text) = host.exact_text(&path)? else {
                 continue;
             };
             let ruleset = save::parse(&text, &path, *ipv6, &services)?;
@@ -75,7 +75,7 @@ impl Loader {
         }
         if is_enabled(NFTABLES) {
             let path = script(host)?;
-            if let Some(text) = text(host, &path)? {
+            if let Some(text) = host.exact_text(&path)? {
                 let include = |name: &str| included(host, name);
                 let script = Script::parse(&path, text, &include, &services)?;
                 loaders.push(Self::Script(script));
@@ -150,7 +150,7 @@ fn insertion(ruleset: &Ruleset, wanted: &Wanted) -> Option<Insertion> {
 /// The script that the unit's ExecStart names after -f: Debian's and EL's differ.
 fn script(host: &Host) -> Result<PathBuf> {
     let unit = match units::file(host, NFTABLES)? {
-        Some(path) => text(host, &path)?.unwrap_or_default(),
+        Some(path) => host.exact_text(&path)?.unwrap_or_default(),
         None => String::new(),
     };
     let mut lines = unit.lines().map(str::trim);
@@ -171,24 +171,11 @@ fn included(host: &Host, name: &str) -> Result<Vec<(PathBuf, String)>> {
     let names = host.list(directory)?;
     for file in names.iter().filter(|file| pattern.matches(file)) {
         let path = directory.join(file);
-        if let Some(text) = text(host, &path)? {
+        if let Some(text) = host.exact_text(&path)? {
             files.push((path, text));
         }
     }
     Ok(files)
-}
-
-fn text(host: &Host, path: &Path) -> Result<Option<String>> {
-    let Some(bytes) = host.bytes(path)? else {
-        return Ok(None);
-    };
-    let text = String::from_utf8(bytes.to_vec());
-    text.map(Some).map_err(|_| {
-        trouble!(
-            "{} is not UTF-8: mend it by hand, it is left as it is",
-            path.display()
-        )
-    })
 }
 
 /// A port by its name in services(5).

@@ -78,7 +78,7 @@ impl Firewalld {
             Some(version) if version < (0, 9) => Vec::new(),
             _ => files::read_all(host, "policies")?,
         };
-        let direct_text = files::text(host, Path::new(direct::PATH))?;
+        let direct_text = host.exact_text(Path::new(direct::PATH))?;
         Ok(Some(Self {
             running: host.has_processes(UNIT)?,
             enabled: !units::wanted(host, |unit| unit == UNIT)?.is_empty(),

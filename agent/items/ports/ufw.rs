@@ -21,7 +21,7 @@ use super::iptables_rule::{self, Hook};
 use super::opening::{Closed, Opening};
 use super::sequence::{Entry, judge};
 use crate::boot::units;
-use crate::error::{Result, trouble};
+use crate::error::Result;
 use crate::finding::{Origin, State};
 use crate::firewall::{Engine, Family, Ruleset};
 use crate::host::Host;
@@ -304,14 +304,8 @@ impl Side {
 
 impl File {
     fn read(host: &Host, path: PathBuf) -> Result<Self> {
-        let bytes = host.bytes(&path)?.unwrap_or_default();
-        match String::from_utf8(bytes.to_vec()) {
-            Ok(text) => Ok(Self { path, text }),
-            Err(_) => Err(trouble!(
-                "{} is not UTF-8: mend it by hand, it is left as it is",
-                path.display()
-            )),
-        }
+        let text = host.exact_text(&path)?.unwrap_or_default();
+        Ok(Self { path, text })
     }
 
     fn write<'a>(

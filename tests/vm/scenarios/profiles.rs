@@ -15,18 +15,7 @@ const PROFILES: [&str; 4] = [
 pub fn run(image: &Image) {
     let mut machine = guest::boot(image);
     // A firewall, so that the profiles' ports are something to do.
-    machine.ok("cat >/etc/nftables.conf <<'END'
-flush ruleset
-table inet filter {
-	chain input {
-		type filter hook input priority filter; policy drop;
-		ct state established,related accept
-		iif lo accept
-		tcp dport 22 accept
-	}
-}
-END
-systemctl enable -q --now nftables");
+    machine.ok(guest::NFTABLES);
     for profile in PROFILES {
         Report::with(&mut machine, "apply", profile, 0);
         Report::with(&mut machine, "check", profile, 0);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::zone::{Service, What, Zone};
-use crate::error::{Result, trouble};
+use crate::error::Result;
 use crate::host::Host;
 
 /// What is configured here; a file of the same name shadows the packaged one (firewalld(1)).
@@ -68,26 +68,9 @@ fn find(host: &Host, kind: &str, name: &str) -> Result<Option<(PathBuf, String)>
     }
     for dir in [CONFIGURED, PACKAGED] {
         let path = Path::new(dir).join(kind).join(format!("{name}.xml"));
-        if let Some(text) = text(host, &path)? {
+        if let Some(text) = host.exact_text(&path)? {
             return Ok(Some((path, text)));
         }
     }
     Ok(None)
-}
-
-/// A file's text, refused where an edit would change bytes that are no text.
-///
-/// # Errors
-/// Where it cannot be read or is not UTF-8.
-pub fn text(host: &Host, path: &Path) -> Result<Option<String>> {
-    let Some(bytes) = host.bytes(path)? else {
-        return Ok(None);
-    };
-    let text = String::from_utf8(bytes.to_vec());
-    text.map(Some).map_err(|_| {
-        trouble!(
-            "{} is not UTF-8: mend it by hand, it is left as it is",
-            path.display()
-        )
-    })
 }
