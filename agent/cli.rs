@@ -4,7 +4,9 @@ mod apply;
 mod args;
 mod explain;
 mod facts;
+mod history;
 mod profile;
+mod rollback;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -50,6 +52,9 @@ fn command(cli: &Cli) -> Result<u8, Error> {
         Command::Apply(apply) => apply::apply(cli, apply),
         Command::Check(target) => apply::check(cli, target),
         Command::Plan(plan) => apply::plan(cli, plan),
+        Command::History(history) => history::history(cli, history),
+        Command::Rollback(rollback) => rollback::rollback(cli, rollback),
+        Command::Remove(how) => rollback::remove(cli, how),
         Command::Explain { item } => explain::explain(cli, item.as_deref()),
         Command::Facts { root } => facts::facts(cli, root.as_deref()),
         Command::Profile(command) => profile::profile(cli, command),

@@ -4,6 +4,8 @@
 //! modules and keys; ports, which nothing here needs open; crictl last, because it asks what the
 //! others made.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::error::Result;
@@ -44,6 +46,18 @@ pub trait Kind {
     /// # Errors
     /// Where something that decides cannot be read: the item is then Unknown.
     fn observe(&self, host: &Host) -> Result<Self::Observed>;
+
+    /// Whether a subject that an earlier run did something for is still wanted. Where it is not, that
+    /// is taken back.
+    fn wants(&self, _subject: &str) -> bool {
+        true
+    }
+
+    /// Whether a file that an earlier run made for a subject, or a directory above it, is still the one
+    /// for it: the profile may name another.
+    fn wants_file(&self, _path: &Path) -> bool {
+        true
+    }
 
     /// Compares, and says what would be done. Pure.
     fn diff(&self, observed: &Self::Observed) -> ItemPlan;
@@ -115,6 +129,18 @@ macro_rules! registry {
             /// As [`Kind::observe`].
             pub fn plan(&self, host: &Host) -> Result<ItemPlan> {
                 match self { $(Self::$kind(kind) => Ok(kind.diff(&kind.observe(host)?)),)* }
+            }
+
+            /// Whether a subject is still wanted.
+            #[must_use]
+            pub fn wants(&self, subject: &str) -> bool {
+                match self { $(Self::$kind(kind) => kind.wants(subject),)* }
+            }
+
+            /// Whether a file that was made is still the one for its subjects.
+            #[must_use]
+            pub fn wants_file(&self, path: &Path) -> bool {
+                match self { $(Self::$kind(kind) => kind.wants_file(path),)* }
             }
 
             /// What a kind is about; none where there is no such kind.

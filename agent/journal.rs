@@ -7,7 +7,8 @@
 //! on the disk with all that is needed to take it back; after it comes `done` with the same number.
 //! What is `due` (a daemon-reload) is written before the first step that makes it so. A file without
 //! `end` belongs to a run that was cut off or stopped; a last line whose checksum is wrong was torn
-//! by a crash and its step was not begun.
+//! by a crash and its step was not begun. Nothing is ever written into the file of another run: the
+//! run that finishes one names it in its own `begin`.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -16,11 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, trouble};
 use crate::host::{Host, Prior, Store};
+use crate::plan::PlannedStep;
 use crate::step::{Due, Step};
 
 /// The version of the records this program writes.
 pub const VERSION: u32 = 1;
-const DIRECTORY: &str = "/var/lib/nodeprep/journal";
+/// Where the journals of a host are.
+pub const DIRECTORY: &str = "/var/lib/nodeprep/journal";
+/// How their names end.
+pub const SUFFIX: &str = ".journal";
 
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,15 +37,22 @@ pub enum Record {
         version: u32,
         /// The program's version.
         nodeprep: String,
-        /// The profile's name.
-        profile: String,
+        /// What was asked for.
+        #[serde(flatten)]
+        purpose: Purpose,
         /// UTC, RFC 3339.
         time: String,
+        /// The kernel's number of this boot; none in a tree.
+        boot: Option<String>,
     },
-    /// These have to be done before the run is complete.
+    /// This has to be done before the run is complete.
     Due {
+        /// The item that asks for it; none for what another run left.
+        item: Option<String>,
         /// What is due.
         due: Due,
+        /// Whether the unit that is to be restarted ran before.
+        ran: bool,
     },
     /// A step is about to be done.
     Step {
@@ -48,6 +60,8 @@ pub enum Record {
         number: usize,
         /// The item it belongs to.
         item: String,
+        /// The item's subjects that need it.
+        serves: Vec<String>,
         /// What is done.
         step: Step,
         /// What was there before.
@@ -71,10 +85,21 @@ pub enum Record {
     End,
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purpose {
+    /// `apply`, `rollback` or `remove`.
+    pub command: String,
+    /// The profile's name; for what is taken back, of the run that did it.
+    pub profile: String,
+    /// The run that was cut off, which this one finishes.
+    pub finishes: Option<String>,
+}
+
 /// A run's journal; its file is made with the first record, so a run that does nothing leaves none.
 #[derive(Debug)]
 pub struct Journal {
-    profile: String,
+    purpose: Purpose,
     store: Option<Store>,
     steps: usize,
     /// Why it can't be written any more: a record after a torn one could not be read back.
@@ -82,11 +107,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A journal for a run with this profile.
+    /// A journal for a run.
     #[must_use]
-    pub fn new(profile: &str) -> Self {
+    pub fn new(purpose: Purpose) -> Self {
         Self {
-            profile: profile.to_owned(),
+            purpose,
             store: None,
             steps: 0,
             lost: None,
@@ -97,22 +122,34 @@ impl Journal {
     ///
     /// # Errors
     /// Where it cannot be made durable: then nothing may be done.
-    pub fn due(&mut self, host: &Host, due: &Due) -> Result<()> {
-        self.append(host, &Record::Due { due: due.clone() })
+    pub fn due(&mut self, host: &Host, item: Option<&str>, due: &Due) -> Result<()> {
+        let ran = match due {
+            Due::Restart { unit, .. } => host.has_processes(unit)?,
+            _ => true,
+        };
+        let (item, due) = (item.map(str::to_owned), due.clone());
+        self.append(host, &Record::Due { item, due, ran })
     }
 
     /// Writes down a step that is about to be done, and returns its number.
     ///
     /// # Errors
     /// Where it cannot be made durable: then the step must not be done.
-    pub fn step(&mut self, host: &Host, item: &str, step: &Step, prior: Prior) -> Result<usize> {
+    pub fn step(
+        &mut self,
+        host: &Host,
+        item: &str,
+        planned: &PlannedStep,
+        prior: Prior,
+    ) -> Result<usize> {
         let number = self.steps + 1;
         self.append(
             host,
             &Record::Step {
                 number,
                 item: item.into(),
-                step: step.clone(),
+                serves: planned.serves.clone(),
+                step: planned.step.clone(),
                 prior,
             },
         )?;
@@ -142,12 +179,12 @@ impl Journal {
         )
     }
 
-    /// Writes down that the run is complete, if it did anything.
+    /// Writes down that the run is complete, if it did anything or finishes another.
     ///
     /// # Errors
     /// Where it cannot be made durable.
     pub fn end(&mut self, host: &Host) -> Result<()> {
-        if self.store.is_none() {
+        if self.store.is_none() && self.purpose.finishes.is_none() {
             Ok(())
         } else {
             self.append(host, &Record::End)
@@ -170,8 +207,9 @@ impl Journal {
         let begin = Record::Begin {
             version: VERSION,
             nodeprep: env!("CARGO_PKG_VERSION").into(),
-            profile: self.profile.clone(),
+            purpose: self.purpose.clone(),
             time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            boot: host.boot_id()?,
         };
         let first = line(&begin)? + &line(record)?;
         self.store = Some(host.store(&new_path(), first.as_bytes())?);
@@ -182,7 +220,7 @@ impl Journal {
 /// Sorted by name is sorted by time.
 fn new_path() -> PathBuf {
     let time = humantime::format_rfc3339_micros(SystemTime::now());
-    PathBuf::from(format!("{DIRECTORY}/{time}-{}.journal", std::process::id()))
+    PathBuf::from(format!("{DIRECTORY}/{time}-{}{SUFFIX}", std::process::id()))
 }
 
 fn line(record: &Record) -> Result<String> {
@@ -190,26 +228,24 @@ fn line(record: &Record) -> Result<String> {
     Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())))
 }
 
-/// The records of a journal's text, and whether its last line was torn.
-///
-/// # Errors
-/// Where a line before the last is damaged, or its version is one this program does not know.
-pub fn read(text: &[u8]) -> Result<(Vec<Record>, bool)> {
+/// The records of a journal's text up to the first line that is damaged, and what is wrong with that
+/// line. A torn last line is no damage: what it was to announce was not begun.
+#[must_use]
+pub fn read(text: &[u8]) -> (Vec<Record>, Option<String>) {
     let mut records = Vec::new();
     let mut lines = text.split_inclusive(|b| *b == b'\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
         match parse(line) {
             Some(Record::Begin { version, .. }) if version > VERSION => {
-                return Err(trouble!(
-                    "journal version {version}: a newer nodeprep wrote it, use that one"
-                ));
+                let newer = format!("version {version}: a newer nodeprep wrote it, use that one");
+                return (records, Some(newer));
             }
             Some(record) => records.push(record),
-            None if lines.peek().is_none() => return Ok((records, true)),
-            None => return Err(trouble!("journal line {}: damaged", index + 1)),
+            None if lines.peek().is_none() => break,
+            None => return (records, Some(format!("line {} is damaged", index + 1))),
         }
     }
-    Ok((records, false))
+    (records, None)
 }
 
 fn parse(line: &[u8]) -> Option<Record> {
@@ -232,19 +268,24 @@ mod tests {
         };
         let prior = Prior::File {
             path: "/etc/fstab".into(),
-            content: b"a\n".to_vec(),
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            attributes: vec![("security.selinux".into(), b"x\0".to_vec())],
+            file: crate::step::File {
+                content: b"a\n".to_vec(),
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                attributes: vec![("security.selinux".into(), b"x\0".to_vec())],
+            },
         };
         vec![
             Record::Due {
+                item: None,
                 due: Due::DaemonReload,
+                ran: true,
             },
             Record::Step {
                 number: 1,
                 item: "swap".into(),
+                serves: vec!["/swapfile".into()],
                 step,
                 prior,
             },
@@ -263,21 +304,23 @@ mod tests {
             .map(|record| line(record).unwrap())
             .collect();
         let text = lines.concat();
-        assert_eq!(read(text.as_bytes()).unwrap(), (records(), false));
+        assert_eq!(read(text.as_bytes()), (records(), None));
         let begin = text.len() - lines.last().unwrap().len();
         for cut in begin + 1..text.len() {
-            let (read, torn) = read(&text.as_bytes()[..cut]).unwrap();
-            assert!(torn && read == records()[..3]);
+            let (read, damage) = read(&text.as_bytes()[..cut]);
+            assert!(damage.is_none() && read == records()[..3]);
         }
     }
 
     #[test]
-    fn damage_before_the_end_is_an_error() {
+    fn damage_before_the_end_is_told() {
         let mut text: Vec<u8> = records()
             .iter()
             .flat_map(|r| line(r).unwrap().into_bytes())
             .collect();
         text[20] ^= 1;
-        assert!(read(&text).is_err());
+        let (read, damage) = read(&text);
+        assert_eq!(read, []);
+        assert_eq!(damage.as_deref(), Some("line 1 is damaged"));
     }
 }

@@ -25,7 +25,12 @@ pub mod host;
 pub mod items;
 
 pub mod journal;
+pub mod runs;
+
 pub mod plan;
+pub mod undo;
+
+pub mod performer;
 pub mod reconcile;
 pub mod report;
 

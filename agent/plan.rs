@@ -121,7 +121,8 @@ impl Plan {
     }
 }
 
-fn unknown(error: &crate::error::Error) -> ItemPlan {
+/// The plan of what could not be observed.
+pub(crate) fn unknown(error: &crate::error::Error) -> ItemPlan {
     let finding = Finding::new("item", State::unknown(error), State::unknown(error));
     ItemPlan {
         findings: vec![finding],

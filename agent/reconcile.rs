@@ -1,14 +1,43 @@
-//! From plan to report: perform stage by stage, do what is due once, plan again, judge.
+//! From plan to report: perform stage by stage, do what is due once, plan again, judge. Taking back
+//! goes the same way.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::error::{Error, Result};
-use crate::host::{Host, Prior, Signals};
+use crate::error::Result;
+use crate::finding::{Finding, State};
+use crate::host::{Host, Signals};
 use crate::items::{Item, Stage};
-use crate::journal::Journal;
+use crate::journal::Purpose;
+use crate::performer::{Deeds, Performer};
 use crate::plan::{ItemPlan, Plan, PlannedStep};
 use crate::report::{Entry, ReportedStep};
+use crate::runs::Runs;
 use crate::step::{Due, Step};
+use crate::undo::{self, Others};
+
+/// What a run that was cut off is reported under, beside the items.
+pub const JOURNAL: &str = "journal";
+
+/// What a host is to be brought to.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The profile's name.
+    pub profile: &'a str,
+    /// Its items, or those of them that were asked for.
+    pub items: &'a [Item],
+    /// Whether what was done for this profile and is no longer in it is taken back.
+    pub takes_back: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// A whole profile.
+    #[must_use]
+    pub fn whole(profile: &'a str, items: &'a [Item]) -> Self {
+        Self {
+            profile,
+            items,
+            takes_back: true,
+        }
+    }
+}
 
 /// What a run found and did, or would do.
 #[derive(Debug, Default)]
@@ -21,19 +50,187 @@ pub struct Account {
     pub due: Vec<Due>,
     /// Trouble that belongs to no subject: a daemon-reload that failed, a signal, a full disk.
     pub trouble: Vec<String>,
-}
-
-impl Account {
-    /// Whether the host may be another than before.
-    fn did_any(&self) -> bool {
-        !(self.steps.is_empty() && self.due.is_empty())
-    }
+    /// What may not come back exactly where things are taken back.
+    pub reservations: Vec<String>,
 }
 
 /// Looks at the host, judges it as it is, and says what apply would do.
-#[must_use]
-pub fn check(host: &mut Host, items: &[Item]) -> Account {
-    let plan = Plan::make(host, items, None);
+///
+/// # Errors
+/// Where the journals cannot be read.
+pub fn check(host: &mut Host, wanted: &Wanted<'_>) -> Result<Account> {
+    let runs = match host.may_read_journals() {
+        true => Runs::read(host)?,
+        false => Runs::default(),
+    };
+    let plan = plan(host, wanted, None, &runs);
+    Ok(foretell(host, &plan))
+}
+
+/// Brings the host to what is wanted: each stage planned on the host as the one before left it,
+/// everything planned again at the end. Where the journal cannot be written the run stops there.
+///
+/// # Errors
+/// Where the journals of earlier runs cannot be read; then nothing was done.
+pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<Account> {
+    host.refresh();
+    let runs = Runs::read(host)?;
+    let finishes = clear(host, &runs)?;
+    let purpose = Purpose {
+        command: "apply".into(),
+        profile: wanted.profile.into(),
+        finishes: finishes.clone(),
+    };
+    let mut performer = Performer::new(purpose, signals);
+    let mut before = Plan::default();
+    for stage in Stage::ALL {
+        if performer.deeds.any() {
+            host.refresh();
+        }
+        let plan = plan(host, wanted, Some(stage), &runs);
+        if plan.has_work() {
+            // What was laid over for planning must not be taken for what is there.
+            host.refresh();
+            performer.perform(host, &plan);
+        }
+        before.items.extend(plan.items);
+    }
+    performer.end(host);
+    // Where nothing was done, nothing can have changed: the first look is the last.
+    let after = if performer.deeds.any() || finishes.is_some() {
+        host.refresh();
+        let runs = Runs::read(host)?;
+        plan(host, wanted, None, &runs)
+    } else {
+        before.clone()
+    };
+    Ok(account(&before, &after, performer.deeds))
+}
+
+/// Says what taking back the runs from `first` on would do.
+///
+/// # Errors
+/// Where a journal is damaged, or what is there cannot be read.
+pub fn foresee_rollback(host: &mut Host, first: usize, others: Others) -> Result<Account> {
+    let runs = Runs::read(host)?;
+    let (plan, reservations) = taking_back(host, &runs, first, others)?;
+    Ok(Account {
+        reservations,
+        ..foretell(host, &plan)
+    })
+}
+
+/// Takes back what the runs from `first` on did, and looks again.
+///
+/// # Errors
+/// As [`foresee_rollback`]; then nothing was done.
+pub fn rollback(
+    host: &mut Host,
+    command: &str,
+    first: usize,
+    others: Others,
+    signals: &Signals,
+) -> Result<Account> {
+    host.refresh();
+    let runs = Runs::read(host)?;
+    let (before, reservations) = taking_back(host, &runs, first, others)?;
+    let profile = runs.0.get(first).map(|run| run.purpose().profile);
+    let purpose = Purpose {
+        command: command.into(),
+        profile: profile.unwrap_or_default(),
+        finishes: clear(host, &runs)?,
+    };
+    let mut performer = Performer::new(purpose, signals);
+    host.refresh();
+    if before.has_work() {
+        performer.perform(host, &before);
+    }
+    performer.end(host);
+    host.refresh();
+    let (after, _) = taking_back(host, &Runs::read(host)?, first, others)?;
+    Ok(Account {
+        reservations,
+        ..account(&before, &after, performer.deeds)
+    })
+}
+
+fn taking_back(
+    host: &mut Host,
+    runs: &Runs,
+    first: usize,
+    others: Others,
+) -> Result<(Plan, Vec<String>)> {
+    let runs = runs.from(first)?;
+    let changes = undo::changes(runs);
+    let plan = undo::plan(host, &changes, runs, others)?;
+    Ok((plan, undo::reservations(&changes)))
+}
+
+/// The items' plan, with what an earlier run left to be finished before it, and behind it what the
+/// profile no longer wants.
+fn plan(host: &mut Host, wanted: &Wanted<'_>, stage: Option<Stage>, runs: &Runs) -> Plan {
+    let mut plan = Plan::default();
+    let first = stage.is_none_or(|stage| stage == Stage::Configure);
+    if first && let Some(unfinished) = unfinished(host, runs) {
+        plan.items.push(unfinished);
+    }
+    plan.items
+        .extend(Plan::make(host, wanted.items, stage).items);
+    if first
+        && wanted.takes_back
+        && let Err(error) = undo::left::add(host, &mut plan, wanted, runs)
+    {
+        plan.items.push(unknown(&error));
+    }
+    plan
+}
+
+/// What a run that was cut off still has to be done for it.
+fn unfinished(host: &Host, runs: &Runs) -> Option<ItemPlan> {
+    let run = runs.cut_off()?;
+    let state = State::differs("cut off", "finished", None);
+    match run.pending(host) {
+        Err(error) => Some(unknown(&error)),
+        Ok(due) => Some(ItemPlan {
+            item: JOURNAL,
+            findings: vec![Finding::new(
+                format!("run {}", run.id),
+                state,
+                State::InSync,
+            )],
+            due,
+            ..ItemPlan::default()
+        }),
+    }
+}
+
+fn unknown(error: &crate::error::Error) -> ItemPlan {
+    ItemPlan {
+        item: JOURNAL,
+        ..crate::plan::unknown(error)
+    }
+}
+
+/// Takes away what a run that was cut off left lying about, and names it.
+fn clear(host: &Host, runs: &Runs) -> Result<Option<String>> {
+    let Some(run) = runs.cut_off() else {
+        return Ok(None);
+    };
+    if run.records.is_empty() && run.damage.is_none() {
+        // It was cut off in its first record: it has begun nothing.
+        host.discard_journal(&run.id)?;
+        return Ok(None);
+    }
+    let process = run.id.rsplit('-').next().unwrap_or_default();
+    for did in run.steps().iter().filter(|did| did.ended.is_none()) {
+        if let Some(path) = did.step.file() {
+            host.discard_temporary(path, process)?;
+        }
+    }
+    Ok(Some(run.id.clone()))
+}
+
+fn foretell(host: &mut Host, plan: &Plan) -> Account {
     // A file's difference is against what is there, not against what is planned.
     host.refresh();
     let before = |step: &Step| step.file().and_then(|path| host.bytes(path).ok()?);
@@ -42,223 +239,19 @@ pub fn check(host: &mut Host, items: &[Item]) -> Account {
         ReportedStep::new(item, planned, before.to_vec())
     };
     Account {
-        entries: Entry::found(&plan),
+        entries: Entry::found(plan),
         steps: plan.steps().map(report).collect(),
         due: plan.due(),
-        trouble: Vec::new(),
+        ..Account::default()
     }
 }
 
-/// Brings the host to what `items` want: each stage planned on the host as the one before left it,
-/// everything planned again at the end. Where the journal cannot be written the run stops there.
-pub fn apply(host: &mut Host, items: &[Item], profile: &str, signals: &Signals) -> Account {
-    let mut run = Run {
-        journal: Journal::new(profile),
-        signals,
-        account: Account::default(),
-        failed: BTreeMap::new(),
-        done: Vec::new(),
-        stopped: false,
-    };
-    let mut before = Plan::default();
-    host.refresh();
-    for stage in Stage::ALL {
-        if run.account.did_any() {
-            host.refresh();
-        }
-        let plan = Plan::make(host, items, Some(stage));
-        if !run.stopped && plan.has_work() {
-            // What was laid over for planning must not be taken for what is there.
-            host.refresh();
-            run.stage(host, &plan);
-        }
-        before.items.extend(plan.items);
-    }
-    if !run.stopped {
-        let record = run.journal.end(host);
-        run.written(record);
-    }
-    let mut account = run.account;
-    // Where nothing was done, nothing can have changed: the first look is the last.
-    let after = if account.did_any() {
-        host.refresh();
-        Plan::make(host, items, None)
-    } else {
-        before.clone()
-    };
-    account.entries = Entry::judged(&before, &after, &run.failed);
-    account
-}
-
-/// Failures of steps by item and subject.
-pub type Failures = BTreeMap<(&'static str, String), String>;
-
-/// A step that was done, with what was there before.
-struct Done {
-    item: &'static str,
-    planned: PlannedStep,
-    prior: Prior,
-}
-
-struct Run<'a> {
-    journal: Journal,
-    signals: &'a Signals,
-    account: Account,
-    failed: Failures,
-    /// The steps of the stage that were done.
-    done: Vec<Done>,
-    stopped: bool,
-}
-
-impl Run<'_> {
-    fn stage(&mut self, host: &Host, plan: &Plan) {
-        let mut due = BTreeSet::new();
-        self.done.clear();
-        for item in plan.items.iter().filter(|item| item.has_work()) {
-            if self.item(host, item, &due) {
-                due.extend(item.due.iter().cloned());
-            }
-            if self.stopped {
-                break;
-            }
-        }
-        for due in &due {
-            if let Err(error) = self.settle(host, due) {
-                self.put_back(host, plan, due, &error);
-            }
-        }
-    }
-
-    /// Does an item's steps; a failing one does not stop the others. Tells whether any was done,
-    /// or none was to be.
-    fn item(&mut self, host: &Host, item: &ItemPlan, noted: &BTreeSet<Due>) -> bool {
-        for due in item.due.iter().filter(|due| !noted.contains(due)) {
-            let record = self.journal.due(host, due);
-            if self.written(record).is_none() {
-                return false;
-            }
-        }
-        let mut any = item.steps.is_empty();
-        for planned in &item.steps {
-            any |= self.step(host, item.item, planned);
-            if !self.stopped && self.signals.came() {
-                self.stop("stopped by a signal: run apply again for the rest".into());
-            }
-            if self.stopped {
-                break;
-            }
-        }
-        any
-    }
-
-    fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> bool {
-        let mut before = Vec::new();
-        let done = match host.prior(&planned.step) {
-            Err(error) => Err(error),
-            Ok(prior) => {
-                before.extend_from_slice(prior.content());
-                let record = self.journal.step(host, item, &planned.step, prior.clone());
-                let Some(number) = self.written(record) else {
-                    return false;
-                };
-                let done = host.perform(&planned.step);
-                let error = done.as_ref().err().map(ToString::to_string);
-                let record = self.journal.done(host, number, error);
-                self.written(record);
-                let planned = planned.clone();
-                done.map(|()| {
-                    self.done.push(Done {
-                        item,
-                        planned,
-                        prior,
-                    })
-                })
-            }
-        };
-        self.account
-            .steps
-            .push(ReportedStep::new(item, planned, before));
-        if let Err(error) = &done {
-            tracing::warn!("{}: {error}", planned.step);
-            for subject in &planned.serves {
-                self.failed
-                    .entry((item, subject.clone()))
-                    .or_insert_with(|| error.to_string());
-            }
-        }
-        done.is_ok()
-    }
-
-    /// A second signal leaves what is due to the next run.
-    ///
-    /// # Errors
-    /// Where it was tried and failed.
-    fn settle(&mut self, host: &Host, due: &Due) -> Result<()> {
-        if self.stopped && self.signals.came() {
-            self.stop(format!("{due} was not done: do it by hand"));
-            return Ok(());
-        }
-        let done = host.settle(due);
-        if !self.account.due.contains(due) {
-            self.account.due.push(due.clone());
-        }
-        let error = done.as_ref().err().map(ToString::to_string);
-        let record = self.journal.settled(host, due, error);
-        self.written(record);
-        done
-    }
-
-    /// A daemon that does not come back with what was written for it gets back what it had: the
-    /// subjects have failed, the daemon runs. What else is due and failed is trouble.
-    fn put_back(&mut self, host: &Host, plan: &Plan, due: &Due, error: &Error) {
-        let asks = |name: &str| {
-            let mut items = plan.items.iter().filter(|item| item.item == name);
-            items.any(|item| item.due.contains(due))
-        };
-        let is_its = |done: &Done| matches!(due, Due::Restart { .. }) && asks(done.item);
-        let done = std::mem::take(&mut self.done).into_iter();
-        let (its, others): (Vec<Done>, Vec<Done>) = done.partition(is_its);
-        self.done = others;
-        let mut any = false;
-        for done in its.into_iter().rev() {
-            any |= self.restore(host, done, error);
-        }
-        if !any {
-            self.account.trouble.push(format!("{due}: {error}"));
-        } else if let Err(error) = self.settle(host, due) {
-            let text = format!("{due}: {error} (with its old configuration)");
-            self.account.trouble.push(text);
-        }
-    }
-
-    /// Takes back a step that wrote a file, as a step of its own; tells whether it could.
-    fn restore(&mut self, host: &Host, done: Done, error: &Error) -> bool {
-        let Some(step) = done.prior.restore(&done.planned.step) else {
-            return false;
-        };
-        let path = step.file().map(|path| path.display().to_string());
-        let error = format!("{error}; {} is as it was", path.unwrap_or_default());
-        let back = PlannedStep {
-            step,
-            ..done.planned
-        };
-        for subject in &back.serves {
-            let failed = self.failed.entry((done.item, subject.clone()));
-            failed.or_insert_with(|| error.clone());
-        }
-        self.step(host, done.item, &back)
-    }
-
-    /// Stops the run where the journal cannot be written: no step is done that it does not hold.
-    fn written<T>(&mut self, record: Result<T>) -> Option<T> {
-        record.map_err(|error| self.stop(error.to_string())).ok()
-    }
-
-    fn stop(&mut self, reason: String) {
-        self.stopped = true;
-        // The journal gives its reason each time it is asked.
-        if !self.account.trouble.contains(&reason) {
-            self.account.trouble.push(reason);
-        }
+fn account(before: &Plan, after: &Plan, deeds: Deeds) -> Account {
+    Account {
+        entries: Entry::judged(before, after, &deeds.failed),
+        steps: deeds.steps,
+        due: deeds.due,
+        trouble: deeds.trouble,
+        reservations: Vec::new(),
     }
 }

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::finding::{Finding, State};
 use crate::host::Facts;
+use crate::performer::Failures;
 use crate::plan::{Plan, PlannedStep};
-use crate::reconcile::{Account, Failures};
+use crate::reconcile::Account;
 
 /// Version of the json view; a change that could break a reader raises it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -171,6 +172,9 @@ pub struct Report {
     pub time: String,
     /// One entry a subject.
     pub entries: Vec<Entry>,
+    /// What may not come back exactly where things are taken back: a line a subject.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<String>,
     /// What would be done, or was.
     pub steps: Vec<ReportedStep>,
     /// What would be due once after the steps, or was: in words.
@@ -202,6 +206,7 @@ impl Report {
             time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             exit_code: exit_code(&summary, &account.trouble, accept_reboot),
             entries: account.entries,
+            reservations: account.reservations,
             steps: account.steps,
             due: account.due.iter().map(ToString::to_string).collect(),
             trouble: account.trouble,

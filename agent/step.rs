@@ -18,6 +18,22 @@ pub enum Owner {
     Shared,
 }
 
+/// A regular file, complete enough to be made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its bytes.
+    #[serde(with = "content")]
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Extended attributes, SELinux label and ACL included.
+    pub attributes: Vec<(String, Vec<u8>)>,
+}
+
 /// One thing done to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
@@ -40,6 +56,13 @@ pub enum Step {
         /// What it names.
         target: PathBuf,
     },
+    /// Make a file what it was, with mode, owner and attributes, replacing what has the name.
+    RestoreFile {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// What it was.
+        file: File,
+    },
     /// Remove a file or link.
     RemoveFile {
         /// Absolute path on the host.
@@ -47,6 +70,11 @@ pub enum Step {
     },
     /// Make a directory (mode 0755, root's).
     MakeDirectory {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
+    /// Remove a directory that is empty.
+    RemoveDirectory {
         /// Absolute path on the host.
         path: PathBuf,
     },
@@ -62,10 +90,22 @@ pub enum Step {
         /// The module's name.
         name: String,
     },
+    /// Unload a kernel module, and no other with it.
+    UnloadModule {
+        /// The module's name.
+        name: String,
+    },
     /// Stop swapping on one area.
     SwapOff {
         /// The area as `/proc/swaps` names it.
         area: PathBuf,
+    },
+    /// Swap on an area again.
+    SwapOn {
+        /// The area as `/proc/swaps` named it.
+        area: PathBuf,
+        /// As swapon(2) was given it; the kernel chooses negative ones itself.
+        priority: i32,
     },
     /// Add rules to a running firewall, its others left as they are.
     Firewall {
@@ -75,6 +115,14 @@ pub enum Step {
         change: Vec<String>,
         /// The same for taking just that back.
         undo: Vec<String>,
+    },
+    /// Take rules out of a running firewall that a [`Step::Firewall`] added; one that is gone
+    /// already is fine.
+    RemoveRules {
+        /// What is asked to.
+        tool: FirewallTool,
+        /// The other step's `undo`.
+        rules: Vec<String>,
     },
 }
 
@@ -120,6 +168,17 @@ impl FirewallTool {
             Self::Nft => &["-f", "-"],
         }
     }
+
+    fn show(self, lines: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In iptables-restore's input these two only frame the rules.
+        let framing = |line: &&String| !line.starts_with('*') && *line != "COMMIT";
+        let rules: Vec<&str> = lines.iter().filter(framing).map(|s| s.as_str()).collect();
+        let program = self.programs().last().copied().unwrap_or_default();
+        match self {
+            Self::FirewallCmd => write!(f, "{program} {}", rules.join(" ")),
+            _ => write!(f, "{program}: {}", rules.join("; ")),
+        }
+    }
 }
 
 /// What is due once after a stage's steps, however many steps ask for it; in this order.
@@ -140,6 +199,11 @@ pub enum Due {
         unit: String,
         /// By what it is known to be back, where systemd's word is not enough.
         ready: Option<Probe>,
+    },
+    /// A unit that did not run before is stopped.
+    Stop {
+        /// The unit's name.
+        unit: String,
     },
     /// journald opens its journal on disk. It does so by itself only where it was told to since the
     /// boot, and forgets that where the directory was taken away (journalctl(1), --flush).
@@ -184,18 +248,35 @@ impl Step {
         match self {
             Self::WriteFile { .. }
             | Self::WriteLink { .. }
+            | Self::RestoreFile { .. }
             | Self::RemoveFile { .. }
             | Self::MakeDirectory { .. }
-            | Self::WriteKernel { .. } => Undo::Exact,
-            Self::LoadModule { name } => Undo::BestEffort(format!(
-                "modprobe -r {name} refuses while anything uses the module"
-            )),
+            | Self::RemoveDirectory { .. }
+            | Self::WriteKernel { .. }
+            | Self::UnloadModule { .. }
+            | Self::SwapOn { .. } => Undo::Exact,
+            Self::LoadModule { name } => {
+                Undo::BestEffort(format!("{name} stays loaded while anything uses it"))
+            }
             Self::SwapOff { .. } => Undo::BestEffort(
                 "the area is switched on again, what was swapped out stays in memory".into(),
             ),
             Self::Firewall { .. } => Undo::BestEffort(
                 "what was added is taken out again, if it is still there; the others stay".into(),
             ),
+            Self::RemoveRules { .. } => {
+                Undo::BestEffort("the rules are added by the next apply that wants them".into())
+            }
+        }
+    }
+
+    /// The bytes it leaves in a file.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        match self {
+            Self::WriteFile { content, .. } => content,
+            Self::RestoreFile { file, .. } => &file.content,
+            _ => &[],
         }
     }
 
@@ -205,12 +286,17 @@ impl Step {
         match self {
             Self::WriteFile { path, .. }
             | Self::WriteLink { path, .. }
+            | Self::RestoreFile { path, .. }
             | Self::RemoveFile { path }
-            | Self::MakeDirectory { path } => Some(path),
+            | Self::MakeDirectory { path }
+            | Self::RemoveDirectory { path } => Some(path),
             Self::WriteKernel { .. }
             | Self::LoadModule { .. }
+            | Self::UnloadModule { .. }
             | Self::SwapOff { .. }
-            | Self::Firewall { .. } => None,
+            | Self::SwapOn { .. }
+            | Self::Firewall { .. }
+            | Self::RemoveRules { .. } => None,
         }
     }
 }
@@ -227,23 +313,20 @@ impl fmt::Display for Step {
             Self::WriteLink { path, target } => {
                 write!(f, "link {} to {}", path.display(), target.display())
             }
-            Self::RemoveFile { path } => write!(f, "remove {}", path.display()),
+            Self::RestoreFile { path, .. } => write!(f, "restore {}", path.display()),
+            Self::RemoveFile { path } | Self::RemoveDirectory { path } => {
+                write!(f, "remove {}", path.display())
+            }
             Self::MakeDirectory { path } => write!(f, "make directory {}", path.display()),
             Self::WriteKernel { path, value } => {
                 write!(f, "write \"{value}\" to {}", path.display())
             }
             Self::LoadModule { name } => write!(f, "load module {name}"),
+            Self::UnloadModule { name } => write!(f, "unload module {name}"),
             Self::SwapOff { area } => write!(f, "swap off {}", area.display()),
-            Self::Firewall { tool, change, .. } => {
-                // In iptables-restore's input these two only frame the rules.
-                let framing = |line: &&String| !line.starts_with('*') && *line != "COMMIT";
-                let rules: Vec<&str> = change.iter().filter(framing).map(|s| s.as_str()).collect();
-                let program = tool.programs().last().copied().unwrap_or_default();
-                match tool {
-                    FirewallTool::FirewallCmd => write!(f, "{program} {}", rules.join(" ")),
-                    _ => write!(f, "{program}: {}", rules.join("; ")),
-                }
-            }
+            Self::SwapOn { area, .. } => write!(f, "swap on {}", area.display()),
+            Self::Firewall { tool, change, .. } => tool.show(change, f),
+            Self::RemoveRules { tool, rules } => tool.show(rules, f),
         }
     }
 }
@@ -266,6 +349,7 @@ impl fmt::Display for Due {
                     None => Ok(()),
                 }
             }
+            Self::Stop { unit } => write!(f, "stop {unit}"),
             Self::FlushJournal => f.write_str("journalctl --flush"),
         }
     }

@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode};
 
 use nodeprep::host::Host;
 use nodeprep::profile::Profile;
-use nodeprep::reconcile;
+use nodeprep::reconcile::{self, Wanted};
 use nodeprep::report::Report;
 use nodeprep::report::human::{self, Detail};
 
@@ -49,7 +49,8 @@ fn main() -> ExitCode {
 fn captured(tree: &Path, profile: &str) -> ExitCode {
     let mut host = Host::captured(tree).unwrap();
     let profile = Profile::load(&host, Some(profile), &[]).unwrap();
-    let account = reconcile::check(&mut host, &profile.items);
+    let wanted = Wanted::whole(&profile.name, &profile.items);
+    let account = reconcile::check(&mut host, &wanted).unwrap();
     let facts = host.facts().unwrap();
     let report = Report::new("check", &profile.name, facts, account, false);
     print!("{}", human::render(&report, Detail::default()));

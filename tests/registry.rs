@@ -17,7 +17,7 @@ use nodeprep::host::{Host, Signals};
 use nodeprep::items::Item;
 use nodeprep::journal::{self, Record};
 use nodeprep::plan::{ItemPlan, Plan};
-use nodeprep::reconcile;
+use nodeprep::reconcile::{self, Wanted};
 use nodeprep::step::{Aspect, Step, Undo};
 
 use captured::{Captured, profile};
@@ -132,7 +132,7 @@ fn planned_is_performed() {
             // What was planned lies over the host until it is looked at anew.
             image.refresh();
             let signals = Signals::default();
-            reconcile::apply(&mut image, &items, &name, &signals);
+            reconcile::apply(&mut image, &Wanted::whole(&name, &items), &signals).unwrap();
             assert_eq!(performed(&tree), planned, "{what}");
         }
     }
@@ -145,9 +145,8 @@ fn performed(tree: &Path) -> Vec<(String, Step)> {
         return steps;
     };
     for entry in journals {
-        let (records, torn) =
-            journal::read(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
-        assert!(!torn && records.last() == Some(&Record::End));
+        let (records, damage) = journal::read(&std::fs::read(entry.unwrap().path()).unwrap());
+        assert!(damage.is_none() && records.last() == Some(&Record::End));
         for record in records {
             match record {
                 Record::Step { item, step, .. } => steps.push((item, step)),

@@ -1,7 +1,7 @@
 //! Which kernel modules the next boot loads: modules-load.d and the kernel command line name them,
 //! blacklists and `install` lines take them away again, and the kernel that boots must have them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
@@ -91,7 +91,7 @@ impl BootModules {
         let comes_with = |listed: &str| {
             known.can_load(listed)
                 && refused(listed).is_none()
-                && known.with_dependencies(listed).contains(name)
+                && known.with_dependencies(listed).iter().any(|of| of == name)
         };
         let mut listed = self.listed.keys();
         if listed.any(|listed| !self.blacklisted.contains_key(listed) && comes_with(listed)) {
@@ -243,15 +243,17 @@ impl Modules {
         self.built_in.contains(name)
     }
 
-    /// A module and all it needs; modules.dep lists dependencies of dependencies too.
+    /// A module and all it needs, in the order in which they can be unloaded: modules.dep lists
+    /// dependencies of dependencies too, each behind what needs it (modules.dep(5), modprobe(8)).
     #[must_use]
-    pub fn with_dependencies(&self, name: &str) -> BTreeSet<String> {
+    pub fn with_dependencies(&self, name: &str) -> Vec<String> {
         let needed = self
             .files
             .get(name)
             .and_then(|place| self.text.get(place.clone()));
         let needed = needed.unwrap_or_default().split_whitespace();
-        needed.map(module_name).chain([name.to_owned()]).collect()
+        let needed = needed.map(module_name);
+        std::iter::once(name.to_owned()).chain(needed).collect()
     }
 
     /// The name that this kernel has for what `name` means: kernels before 4.19 (and EL 8 before
@@ -273,7 +275,7 @@ impl Modules {
 ///
 /// # Errors
 /// Where modules.dep cannot be read.
-pub fn with_dependencies(host: &Host, name: &str) -> Result<BTreeSet<String>> {
+pub fn with_dependencies(host: &Host, name: &str) -> Result<Vec<String>> {
     let release = host.kernel_release()?.unwrap_or_default();
     Ok(Modules::read(host, &release)?.with_dependencies(name))
 }
@@ -298,10 +300,7 @@ mod tests {
                     kernel/net/802/stp.ko\nno line\nb/z.ko:";
         let modules = kernel(text);
         let needs = modules.with_dependencies("br_netfilter");
-        assert_eq!(
-            needs.into_iter().collect::<Vec<_>>(),
-            ["br_netfilter", "bridge", "stp"]
-        );
+        assert_eq!(needs, ["br_netfilter", "bridge", "stp"]);
         assert!(modules.has("x_y") && modules.has("z") && !modules.has("no line"));
         assert_eq!(modules.with_dependencies("z").len(), 1);
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::host::{Facts, Host, Signals};
 use crate::items::Item;
 use crate::profile::Profile;
-use crate::reconcile;
+use crate::reconcile::{self, Wanted};
 use crate::report::Report;
 use crate::report::human::{self, Detail};
 
@@ -15,16 +15,12 @@ use crate::report::human::{self, Detail};
 pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     let target = &args.plan.target;
     let mut host = host(target.root.as_deref())?;
-    if target.root.is_none() && !nix::unistd::geteuid().is_root() {
-        return Err(Error::NotRoot(
-            "apply changes the host: run it as root (sudo)".into(),
-        ));
-    }
+    root_only("apply", target.root.as_deref())?;
     let profile = load(&host, target)?;
     // A signal while it waits ends it at once, as nothing has begun.
     let _lock = host.lock(args.wait)?;
     let signals = Signals::watch()?;
-    let account = reconcile::apply(&mut host, &profile.items, &profile.name, &signals);
+    let account = reconcile::apply(&mut host, &wanted(&profile, target), &signals)?;
     let report = Report::new(
         "apply",
         &profile.name,
@@ -45,10 +41,29 @@ pub(super) fn plan(cli: &Cli, args: &Plan) -> Result<u8> {
     look(cli, &args.target, args.diff, "plan")
 }
 
+/// A live host is root's to change.
+pub(super) fn root_only(command: &str, root: Option<&Path>) -> Result<()> {
+    match root.is_some() || nix::unistd::geteuid().is_root() {
+        true => Ok(()),
+        false => Err(Error::NotRoot(format!(
+            "{command} changes the host: run it as root (sudo)"
+        ))),
+    }
+}
+
+/// Where not all items were asked for, those that were not are not gone from the profile.
+fn wanted<'a>(profile: &'a Profile, target: &Target) -> Wanted<'a> {
+    Wanted {
+        profile: &profile.name,
+        items: &profile.items,
+        takes_back: !target.keep && target.only.is_empty() && target.skip.is_empty(),
+    }
+}
+
 fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result<u8> {
     let mut host = host(target.root.as_deref())?;
     let profile = load(&host, target)?;
-    let account = reconcile::check(&mut host, &profile.items);
+    let account = reconcile::check(&mut host, &wanted(&profile, target))?;
     let report = Report::new(
         command,
         &profile.name,
@@ -60,7 +75,7 @@ fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result
 }
 
 /// The facts that the report will show: people are told the name alone.
-fn told(cli: &Cli, host: &Host) -> Result<Facts> {
+pub(super) fn told(cli: &Cli, host: &Host) -> Result<Facts> {
     match cli.output {
         Output::Json => host.facts(),
         Output::Human => Ok(Facts {
@@ -97,7 +112,7 @@ fn load(host: &Host, target: &Target) -> Result<Profile> {
     Ok(profile)
 }
 
-fn show(cli: &Cli, diff: bool, report: &Report) -> Result<u8> {
+pub(super) fn show(cli: &Cli, diff: bool, report: &Report) -> Result<u8> {
     let detail = Detail {
         all: cli.verbose,
         diff,

@@ -51,6 +51,13 @@ pub enum Command {
     Check(Target),
     /// Show what apply would do (the same as apply --dry-run).
     Plan(Plan),
+    /// List the runs that changed this host, the oldest first, or what one of them did.
+    #[command(args_conflicts_with_subcommands = true)]
+    History(History),
+    /// Take back a run and all that came after it; without RUN, the last one.
+    Rollback(Rollback),
+    /// Take back all that was ever done here.
+    Remove(TakeBack),
     /// Tell why an item is needed, what is looked at, what is changed and how to undo it.
     Explain {
         /// The item: a section of the profile.
@@ -94,6 +101,9 @@ pub struct Target {
         conflicts_with = "only"
     )]
     pub skip: Vec<String>,
+    /// Leave what an earlier run did and the profile no longer names.
+    #[arg(long)]
+    pub keep: bool,
     /// Exit with 0 where all that is missing is a reboot.
     #[arg(long)]
     pub accept_reboot: bool,
@@ -119,6 +129,60 @@ pub struct Apply {
     /// Show what would be done and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Wait this long for another run to end, such as 60s or 5min.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub wait: Duration,
+}
+
+/// `history`
+#[derive(Debug, Clone, Args)]
+pub struct History {
+    /// Show what one run did.
+    #[command(subcommand)]
+    pub show: Option<HistoryCommand>,
+    /// A tree that will be booted, instead of this machine.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub root: Option<PathBuf>,
+}
+
+/// `history …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum HistoryCommand {
+    /// Show what one run did.
+    Show {
+        /// Its name, or the beginning of it.
+        run: String,
+    },
+}
+
+/// `rollback`
+#[derive(Debug, Clone, Args)]
+pub struct Rollback {
+    /// A run as `history` names it, or the beginning of its name.
+    pub run: Option<String>,
+    /// As for remove.
+    #[command(flatten)]
+    pub how: TakeBack,
+}
+
+/// `remove`
+#[derive(Debug, Clone, Args)]
+pub struct TakeBack {
+    /// Show what would be done and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also take back what someone else has changed since.
+    #[arg(long)]
+    pub force: bool,
+    /// A tree that will be booted, instead of this machine.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Show how files change.
+    #[arg(long)]
+    pub diff: bool,
+    /// Exit with 0 where all that is missing is a reboot.
+    #[arg(long)]
+    pub accept_reboot: bool,
     /// Wait this long for another run to end, such as 60s or 5min.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,

@@ -106,6 +106,15 @@ impl Host {
         Ok(name.map(|name| name.trim().to_owned()))
     }
 
+    /// The kernel's number of this boot (random(4), boot_id); none in a tree without one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn boot_id(&self) -> Result<Option<String>> {
+        let text = self.text(Path::new("/proc/sys/kernel/random/boot_id"))?;
+        Ok(text.map(|text| text.trim().to_owned()))
+    }
+
     pub(super) fn answers(&self) -> Result<Answers> {
         let path = Path::new("/answers.json");
         let bytes = self.bytes(path)?.unwrap_or_default();

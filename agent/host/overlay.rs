@@ -90,20 +90,28 @@ impl Host {
             Step::WriteFile { path, content, .. } => {
                 files.insert(path.clone(), Planned::File(content.as_slice().into()));
             }
+            Step::RestoreFile { path, file } => {
+                files.insert(path.clone(), Planned::File(file.content.as_slice().into()));
+            }
             Step::WriteLink { path, target } => {
                 files.insert(path.clone(), Planned::Link(target.clone()));
             }
             Step::MakeDirectory { path } => {
                 files.insert(path.clone(), Planned::Directory);
             }
-            Step::RemoveFile { path } => {
+            Step::RemoveFile { path } | Step::RemoveDirectory { path } => {
                 files.insert(path.clone(), Planned::Nothing);
             }
             Step::LoadModule { name } => {
                 let names = crate::boot::modules::with_dependencies(self, name)?;
                 self.overlay.modules.extend(names);
             }
-            Step::WriteKernel { .. } | Step::SwapOff { .. } | Step::Firewall { .. } => {}
+            Step::WriteKernel { .. }
+            | Step::UnloadModule { .. }
+            | Step::SwapOff { .. }
+            | Step::SwapOn { .. }
+            | Step::Firewall { .. }
+            | Step::RemoveRules { .. } => {}
         }
         Ok(())
     }

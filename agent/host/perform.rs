@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::unistd::UnlinkatFlags;
 use procfs::FromRead;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use super::{Host, Kind, Origin};
 use crate::error::{Result, trouble};
 use crate::items::swap::{self, Area};
 use crate::items::sysctl::same_value;
-use crate::step::{Due, Owner, Step};
+use crate::step::{Due, File, Owner, Step};
 
 /// What a step is about to change, complete enough to bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,17 +26,9 @@ pub enum Prior {
     File {
         /// The file itself, where the step's path was a link to it.
         path: PathBuf,
-        /// Its bytes.
-        #[serde(with = "crate::step::content")]
-        content: Vec<u8>,
-        /// Permission bits.
-        mode: u32,
-        /// Owner.
-        uid: u32,
-        /// Group.
-        gid: u32,
-        /// Extended attributes, SELinux label and ACL included.
-        attributes: Vec<(String, Vec<u8>)>,
+        /// The file.
+        #[serde(flatten)]
+        file: File,
     },
     /// A symbolic link.
     Link {
@@ -49,10 +42,10 @@ pub enum Prior {
         /// As read, without white space at its end.
         text: String,
     },
-    /// A module.
-    Module {
-        /// Whether it was loaded.
-        loaded: bool,
+    /// Modules of the running kernel.
+    Modules {
+        /// Which were not loaded, of the one that is wanted and those it needs, in load order.
+        missing: Vec<String>,
     },
     /// A swap area in use.
     Swap(Area),
@@ -63,26 +56,8 @@ impl Prior {
     #[must_use]
     pub fn content(&self) -> &[u8] {
         match self {
-            Self::File { content, .. } => content,
+            Self::File { file, .. } => &file.content,
             _ => &[],
-        }
-    }
-
-    /// The step that gives a file its old content back, or takes it away where there was none.
-    #[must_use]
-    pub fn restore(&self, step: &Step) -> Option<Step> {
-        let Step::WriteFile { path, owner, .. } = step else {
-            return None;
-        };
-        let (path, owner) = (path.clone(), *owner);
-        match self {
-            Self::Absent => Some(Step::RemoveFile { path }),
-            Self::File { content, .. } => Some(Step::WriteFile {
-                path,
-                content: content.clone(),
-                owner,
-            }),
-            _ => None,
         }
     }
 }
@@ -103,8 +78,10 @@ impl Host {
             } => self.prior_file(&self.follow(path)?),
             Step::WriteFile { path, .. }
             | Step::WriteLink { path, .. }
+            | Step::RestoreFile { path, .. }
             | Step::RemoveFile { path }
-            | Step::MakeDirectory { path } => self.prior_file(path),
+            | Step::MakeDirectory { path }
+            | Step::RemoveDirectory { path } => self.prior_file(path),
             Step::WriteKernel { path, .. } => Ok(match self.text(path)? {
                 Some(text) => Prior::Value {
                     text: text.trim_end().to_owned(),
@@ -112,10 +89,18 @@ impl Host {
                 None => Prior::Absent,
             }),
             Step::LoadModule { name } => {
-                let loaded = self.is_directory(&Path::new("/sys/module").join(name))?;
-                Ok(Prior::Module { loaded })
+                let mut missing = Vec::new();
+                for name in crate::boot::modules::with_dependencies(self, name)? {
+                    if !self.is_loaded(&name)? {
+                        missing.push(name);
+                    }
+                }
+                Ok(Prior::Modules { missing })
             }
-            Step::SwapOff { area } => {
+            Step::UnloadModule { .. } => Ok(Prior::Modules {
+                missing: Vec::new(),
+            }),
+            Step::SwapOff { area } | Step::SwapOn { area, .. } => {
                 let areas = swap::areas(self)?;
                 Ok(areas
                     .into_iter()
@@ -123,8 +108,16 @@ impl Host {
                     .map_or(Prior::Absent, Prior::Swap))
             }
             // Only what is not there is added, and the step itself knows how to take that back.
-            Step::Firewall { .. } => Ok(Prior::Absent),
+            Step::Firewall { .. } | Step::RemoveRules { .. } => Ok(Prior::Absent),
         }
+    }
+
+    /// What is at a path now, links not followed.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn found(&self, path: &Path) -> Result<Prior> {
+        self.prior_file(path)
     }
 
     /// Does one step. What it changed is seen by this host only after [`Host::refresh`].
@@ -140,12 +133,17 @@ impl Host {
                 owner,
             } => self.replace(path, content, *owner),
             Step::WriteLink { path, target } => self.replace_link(path, target),
-            Step::RemoveFile { path } => self.remove(path),
+            Step::RestoreFile { path, file } => self.restore(path, file),
+            Step::RemoveFile { path } => self.remove(path, UnlinkatFlags::NoRemoveDir),
             Step::MakeDirectory { path } => self.make_directory(path),
+            Step::RemoveDirectory { path } => self.remove(path, UnlinkatFlags::RemoveDir),
             Step::WriteKernel { path, value } => self.running()?.write_kernel(path, value),
             Step::LoadModule { name } => self.running()?.run(&["modprobe", name]),
+            Step::UnloadModule { name } => self.running()?.unload(name),
             Step::SwapOff { area } => self.running()?.swap_off(area),
+            Step::SwapOn { area, priority } => self.running()?.swap_on(area, *priority),
             Step::Firewall { tool, change, .. } => self.running()?.change_rules(*tool, change),
+            Step::RemoveRules { tool, rules } => self.running()?.remove_rules(*tool, rules),
         }
     }
 
@@ -167,6 +165,7 @@ impl Host {
                     .run(&["systemd-tmpfiles", "--create", &prefix])
             }
             Due::Restart { unit, ready } => self.running()?.restart(unit, ready.as_ref()),
+            Due::Stop { unit } => self.running()?.run(&["systemctl", "stop", unit]),
             // It ends once that is done; where it was done before it does nothing.
             Due::FlushJournal => self.running()?.run(&["journalctl", "--flush"]),
         }
@@ -204,15 +203,15 @@ impl Host {
             let attributes = attributes(&fd)?;
             let mut content = Vec::new();
             std::fs::File::from(fd).read_to_end(&mut content)?;
-            let (mode, uid, gid) = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
-            Ok(Prior::File {
-                path: path.to_owned(),
+            let file = crate::step::File {
                 content,
-                mode,
-                uid,
-                gid,
+                mode: stat.st_mode & 0o7777,
+                uid: stat.st_uid,
+                gid: stat.st_gid,
                 attributes,
-            })
+            };
+            let path = path.to_owned();
+            Ok(Prior::File { path, file })
         };
         read().map_err(|error| trouble!("{}: {error}", path.display()))
     }
@@ -244,6 +243,35 @@ impl Host {
             "{shown}: the kernel keeps \"{}\" where \"{value}\" was written: ask for a value it takes",
             now.trim_end()
         ))
+    }
+
+    /// Whether the running kernel has a module, built in or loaded, under this name.
+    ///
+    /// # Errors
+    /// Where it cannot be looked up.
+    pub fn is_loaded(&self, module: &str) -> Result<bool> {
+        self.is_directory(&Path::new("/sys/module").join(module.replace('-', "_")))
+    }
+
+    /// delete_module(2) for this one alone: modprobe -r would take those with it that others loaded.
+    fn unload(&self, name: &str) -> Result<()> {
+        let refused = |error: Errno| match error {
+            Errno::EAGAIN | Errno::EBUSY => {
+                trouble!("{name} is in use: it stays loaded until the next boot")
+            }
+            _ => trouble!("unloading {name}: {}", error.desc()),
+        };
+        let text = std::ffi::CString::new(name.replace('-', "_"))
+            .map_err(|_| trouble!("\"{name}\" is no module's name"))?;
+        match nix::kmod::delete_module(&text, nix::kmod::DeleteModuleFlags::O_NONBLOCK) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    fn swap_on(&self, path: &Path, priority: i32) -> Result<()> {
+        super::syscall::swapon(path, priority)
+            .map_err(|error| trouble!("swapon {}: {error}", path.display()))
     }
 
     /// swapoff(2), refused where what is swapped out does not fit into memory.

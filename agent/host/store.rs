@@ -12,6 +12,7 @@ use nix::unistd::UnlinkatFlags;
 use super::Host;
 use super::write::{advice, sync};
 use crate::error::{Error, Result, trouble};
+use crate::journal::{DIRECTORY, SUFFIX};
 
 /// An append-only file.
 #[derive(Debug)]
@@ -59,6 +60,21 @@ impl Host {
             })
         };
         begin().map_err(|error| explain(path, &error))
+    }
+
+    /// Whether the journals are ours to read: only root's runs write any, for root's eyes.
+    #[must_use]
+    pub fn may_read_journals(&self) -> bool {
+        self.root.is_some() || nix::unistd::geteuid().is_root()
+    }
+
+    /// Removes a journal.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn discard_journal(&self, id: &str) -> Result<()> {
+        let path = PathBuf::from(format!("{DIRECTORY}/{id}{SUFFIX}"));
+        self.remove(&path, UnlinkatFlags::NoRemoveDir)
     }
 
     fn make_directory_for_us(&self, dir: &Path) -> std::io::Result<()> {

@@ -19,6 +19,22 @@ pub(super) fn swapoff(area: &Path) -> std::io::Result<()> {
     }
 }
 
+/// swapon(2). A priority below zero is the kernel's own choice (mm/swapfile.c, `least_priority`).
+pub(super) fn swapon(area: &Path, priority: i32) -> std::io::Result<()> {
+    const SWAP_FLAG_PREFER: i32 = 0x8000;
+    const SWAP_FLAG_PRIO_MASK: i32 = 0x7fff;
+    let flags = match priority {
+        ..0 => 0,
+        chosen => SWAP_FLAG_PREFER | (chosen & SWAP_FLAG_PRIO_MASK),
+    };
+    let area = CString::new(area.as_os_str().as_bytes())?;
+    // SAFETY: as for swapoff.
+    match unsafe { libc::swapon(area.as_ptr(), flags) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// getsockopt(2) for an option that reads its question from the buffer it answers into, as those of
 /// legacy iptables do.
 pub(super) fn table_option(

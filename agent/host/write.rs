@@ -46,6 +46,16 @@ impl Host {
         self.finish(&path, dir, &temporary, made)
     }
 
+    /// Makes a file what it was.
+    pub(super) fn restore(&self, path: &Path, file: &crate::step::File) -> Result<()> {
+        let (dir, name) = self.writable_parent(path)?;
+        let temporary = temporary_name(&name);
+        let made = create(&dir, &temporary)
+            .and_then(|new| fill(new, file))
+            .and_then(|()| Ok(nix::fcntl::renameat(&dir, &*temporary, &dir, &*name)?));
+        self.finish(path, dir, &temporary, made)
+    }
+
     /// Makes a symbolic link, replacing what has its name unless that is a directory.
     pub(super) fn replace_link(&self, path: &Path, target: &Path) -> Result<()> {
         let (dir, name) = self.writable_parent(path)?;
@@ -56,10 +66,10 @@ impl Host {
         self.finish(path, dir, &temporary, made)
     }
 
-    /// Removes a file or link; one that is gone already is fine.
-    pub(super) fn remove(&self, path: &Path) -> Result<()> {
+    /// Removes a file or link, or an empty directory; one that is gone already is fine.
+    pub(super) fn remove(&self, path: &Path, what: UnlinkatFlags) -> Result<()> {
         let (dir, name) = self.writable_parent(path)?;
-        match nix::unistd::unlinkat(&dir, &*name, UnlinkatFlags::NoRemoveDir) {
+        match nix::unistd::unlinkat(&dir, &*name, what) {
             Ok(()) => sync(&dir).map_err(|error| explain(path, &error)),
             Err(Errno::ENOENT) => Ok(()),
             Err(error) => Err(explain(path, &error.into())),
@@ -79,6 +89,22 @@ impl Host {
         made.and_then(|fd| nix::sys::stat::fchmod(fd, mode))
             .map_err(|error| explain(path, &error.into()))?;
         sync(&dir).map_err(|error| explain(path, &error))
+    }
+
+    /// Removes what the process of a run that was cut off left beside a file it was to replace.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be removed.
+    pub fn discard_temporary(&self, path: &Path, process: &str) -> Result<()> {
+        for path in [path.to_owned(), self.follow(path)?] {
+            if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
+                && self.is_directory(dir)?
+            {
+                let name = temporary_name_of(name, process);
+                self.remove(&dir.join(name), UnlinkatFlags::NoRemoveDir)?;
+            }
+        }
+        Ok(())
     }
 
     /// Cleans up after a failure, makes a success durable.
@@ -156,10 +182,7 @@ fn make(
     content: &[u8],
     old: Option<(&OsStr, &FileStat)>,
 ) -> std::io::Result<()> {
-    let flags =
-        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::openat(dir, temporary, flags, Mode::from_bits_truncate(0o600))?;
-    let mut file = File::from(fd);
+    let mut file = create(dir, temporary)?;
     file.write_all(content)?;
     if let Some((name, stat)) = old {
         nix::unistd::fchown(
@@ -183,6 +206,27 @@ fn make(
     file.sync_all()
 }
 
+/// A new file that nobody else can read yet.
+fn create(dir: &OwnedFd, temporary: &OsStr) -> std::io::Result<File> {
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fd = nix::fcntl::openat(dir, temporary, flags, Mode::from_bits_truncate(0o600))?;
+    Ok(File::from(fd))
+}
+
+/// Gives a new file all that it had.
+fn fill(mut new: File, file: &crate::step::File) -> std::io::Result<()> {
+    new.write_all(&file.content)?;
+    let (uid, gid) = (Uid::from_raw(file.uid), Gid::from_raw(file.gid));
+    nix::unistd::fchown(&new, Some(uid), Some(gid))?;
+    for (name, value) in &file.attributes {
+        rustix::fs::fsetxattr(&new, name.as_str(), value, rustix::fs::XattrFlags::empty())?;
+    }
+    // After the owner: chown(2) clears set-id bits.
+    nix::sys::stat::fchmod(&new, Mode::from_bits_truncate(file.mode))?;
+    new.sync_all()
+}
+
 /// Makes a rename in a directory durable.
 pub(super) fn sync(dir: &OwnedFd) -> std::io::Result<()> {
     // The descriptor was opened with O_PATH, which fsync(2) refuses: open it again through itself.
@@ -192,9 +236,14 @@ pub(super) fn sync(dir: &OwnedFd) -> std::io::Result<()> {
 }
 
 fn temporary_name(name: &OsStr) -> OsString {
+    temporary_name_of(name, &std::process::id().to_string())
+}
+
+/// The name by which the next run knows what a process left.
+fn temporary_name_of(name: &OsStr, process: &str) -> OsString {
     let mut temporary = OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".nodeprep-{}", std::process::id()));
+    temporary.push(format!(".nodeprep-{process}"));
     temporary
 }
 

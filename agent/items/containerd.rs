@@ -154,6 +154,19 @@ impl Kind for Containerd {
         })))
     }
 
+    fn wants(&self, subject: &str) -> bool {
+        let of_mirrors = || {
+            let mut registries = self.mirrors.keys();
+            registries.any(|registry| subject == mirrors_of(registry.name()))
+        };
+        match subject {
+            "sandbox_image" => self.sandbox_image.is_some(),
+            "config_path" => !self.mirrors.is_empty(),
+            _ if subject.starts_with("systemd_cgroup") => self.systemd_cgroup.is_some(),
+            _ => !subject.starts_with(&mirrors_of("")) || of_mirrors(),
+        }
+    }
+
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let absent = |state: State| ItemPlan {
             findings: vec![Finding::new("service", state.clone(), state)],
@@ -236,7 +249,7 @@ impl Containerd {
     fn add_mirrors(&self, host: &Installed, plan: &mut ItemPlan) {
         for ((registry, mirror), old) in self.mirrors.iter().zip(&host.hosts) {
             let (path, content) = (registry.path(), mirror.content());
-            let subject = format!("mirrors of {}", registry.name());
+            let subject = mirrors_of(registry.name());
             let state = match old {
                 Some(old) if *old == content.as_bytes() => State::InSync,
                 Some(_) => State::differs("another", "as wanted", Some(Origin::file(&path))),
@@ -255,6 +268,10 @@ impl Containerd {
                 .push(Finding::new(subject, state.clone(), state));
         }
     }
+}
+
+fn mirrors_of(registry: &str) -> String {
+    format!("mirrors of {registry}")
 }
 
 impl Installed {

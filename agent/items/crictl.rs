@@ -141,6 +141,10 @@ impl Kind for Crictl {
         })
     }
 
+    fn wants(&self, subject: &str) -> bool {
+        self.keys().iter().any(|(name, _)| name == subject)
+    }
+
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let mut plan = ItemPlan::default();
         let mut content = observed.text.clone();

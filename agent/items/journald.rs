@@ -134,6 +134,18 @@ impl Kind for Journald {
         })
     }
 
+    fn wants(&self, subject: &str) -> bool {
+        match subject {
+            STORE => self.is_persistent(),
+            key => self.keys.contains_key(key),
+        }
+    }
+
+    fn wants_file(&self, path: &Path) -> bool {
+        let own = self.file.within(DIRECTORY);
+        own.starts_with(path) || [LAST, STORE].iter().any(|file| path == Path::new(file))
+    }
+
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let mut plan = ItemPlan::default();
         let mut files: [Vec<(&'static str, &str)>; 2] = Default::default();

@@ -17,6 +17,8 @@ use crate::plan::ItemPlan;
 use crate::step::{Owner, Step};
 use crate::template;
 
+const DIRECTORY: &str = "/etc/modules-load.d";
+
 /// `[modules]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,13 +104,21 @@ impl Kind for Modules {
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {
-        let path = self.file.within("/etc/modules-load.d");
+        let path = self.file.within(DIRECTORY);
         let text = host.bytes(&path)?.map(|bytes| bytes.to_vec());
         Ok(Observed {
             modules: Kernels::read(host)?.judge(host, &self.load)?,
             path,
             text,
         })
+    }
+
+    fn wants(&self, subject: &str) -> bool {
+        self.load.iter().any(|Name(name)| name == subject)
+    }
+
+    fn wants_file(&self, path: &Path) -> bool {
+        self.file.within(DIRECTORY).starts_with(path)
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {

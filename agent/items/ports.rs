@@ -6,7 +6,7 @@ pub mod firewalld;
 pub mod iptables_rule;
 mod judge;
 pub mod opening;
-mod rule;
+pub mod rule;
 pub mod sequence;
 pub mod ufw;
 
@@ -89,6 +89,11 @@ impl Kind for Ports {
             ufw,
             live,
         })
+    }
+
+    fn wants(&self, subject: &str) -> bool {
+        let mut openings = self.open.iter().chain(&self.node_ports);
+        openings.any(|opening| opening.to_string() == subject)
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {

@@ -28,6 +28,7 @@ use merge::{Assignment, Merge};
 
 /// The drop-in that outranks later files of others.
 const LAST: &str = "/etc/sysctl.d/zzz-nodeprep.conf";
+const DIRECTORY: &str = "/etc/sysctl.d";
 
 /// `[sysctl]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -111,7 +112,7 @@ impl Kind for Sysctl {
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {
-        let own = self.file.within("/etc/sysctl.d");
+        let own = self.file.within(DIRECTORY);
         let merge = Merge::read(host)?;
         let mut late = Late::default();
         let mut keys = Vec::with_capacity(self.keys.len());
@@ -133,6 +134,14 @@ impl Kind for Sysctl {
             keys,
             files: [read(own)?, read(LAST.into())?],
         })
+    }
+
+    fn wants(&self, subject: &str) -> bool {
+        self.keys.keys().any(|key| key.name() == subject)
+    }
+
+    fn wants_file(&self, path: &Path) -> bool {
+        self.file.within(DIRECTORY).starts_with(path) || path == Path::new(LAST)
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {

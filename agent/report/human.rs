@@ -30,6 +30,9 @@ pub fn render(report: &Report, detail: Detail) -> String {
 
 fn write(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     if !detail.quiet {
+        for reservation in &report.reservations {
+            writeln!(text, "best effort: {reservation}")?;
+        }
         items(text, report, detail)?;
         steps(text, report, detail)?;
     }
@@ -127,7 +130,7 @@ fn steps(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     let title = match report.command {
         "plan" => "would do:",
         // What apply did stands above as what was fixed.
-        "apply" if detail.all || detail.diff => "done:",
+        "apply" | "rollback" | "remove" if detail.all || detail.diff => "done:",
         _ => return Ok(()),
     };
     if report.steps.is_empty() && report.due.is_empty() {
@@ -148,12 +151,13 @@ fn steps(text: &mut String, report: &Report, detail: Detail) -> fmt::Result {
 
 /// How the step's file changes, if it writes one.
 fn difference(text: &mut String, step: &ReportedStep) -> fmt::Result {
-    let Step::WriteFile { path, content, .. } = &step.planned.step else {
+    let planned = &step.planned.step;
+    let (Step::WriteFile { path, .. } | Step::RestoreFile { path, .. }) = planned else {
         return Ok(());
     };
     let (before, after) = (
         String::from_utf8_lossy(&step.before),
-        String::from_utf8_lossy(content),
+        String::from_utf8_lossy(planned.content()),
     );
     let name = path.display().to_string();
     let diff = similar::TextDiff::from_lines(&*before, &*after);

@@ -13,16 +13,20 @@
 
 mod captured;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use nodeprep::finding::State;
 use nodeprep::host::{Host, Signals};
 use nodeprep::items::Item;
 use nodeprep::plan::Plan;
-use nodeprep::reconcile::{self, Account};
+use nodeprep::reconcile::{self, Account, Wanted};
 use nodeprep::report::human::{self, Detail};
-use nodeprep::report::{Entry, Report};
+use nodeprep::report::{Entry, Outcome, Report};
 use nodeprep::step::Aspect;
+use nodeprep::undo::Others;
 
 use captured::{Captured, profile};
 
@@ -54,7 +58,7 @@ fn an_image_is_done_in_one_apply() {
             let items = profile(&image, &name).items;
             let mut apply = || {
                 let signals = Signals::default();
-                reconcile::apply(&mut image, &items, &name, &signals)
+                reconcile::apply(&mut image, &Wanted::whole(&name, &items), &signals).unwrap()
             };
             let what = format!("{} {name}", captured.name);
             assert_eq!(apply().trouble, [""; 0], "{what}");
@@ -66,11 +70,71 @@ fn an_image_is_done_in_one_apply() {
     }
 }
 
+#[test]
+fn what_an_image_got_is_taken_back() {
+    for captured in Captured::all() {
+        for name in captured.profiles() {
+            let (_dir, tree) = captured.copy();
+            let before = files(&tree);
+            let mut image = Host::image(&tree).unwrap();
+            let items = profile(&image, &name).items;
+            let signals = Signals::default();
+            let wanted = Wanted::whole(&name, &items);
+            let done = reconcile::apply(&mut image, &wanted, &signals).unwrap();
+            assert!(done.steps.is_empty() || files(&tree) != before);
+            let what = format!("{} {name}", captured.name);
+            if done.steps.is_empty() {
+                continue;
+            }
+            let back = reconcile::rollback(&mut image, "rollback", 0, Others::Stay, &signals);
+            let back = back.unwrap();
+            assert_eq!(back.trouble, [""; 0], "{what}");
+            let outcomes = back.entries.iter().filter(|e| e.outcome != Outcome::Fixed);
+            assert_eq!(outcomes.collect::<Vec<_>>().len(), 0, "{what}: {back:?}");
+            let after = files(&tree);
+            let wrong = before
+                .keys()
+                .chain(after.keys())
+                .find(|p| before.get(*p) != after.get(*p));
+            assert_eq!(wrong, None, "{what}");
+        }
+    }
+}
+
+/// Every path of a tree but our own journals and what is above them, with mode and content or target.
+fn files(tree: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut left = vec![tree.to_owned()];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = path.symlink_metadata().unwrap();
+            if tree.join("var/lib/nodeprep").starts_with(&path) {
+                left.extend((!path.ends_with("nodeprep")).then_some(path));
+                continue;
+            }
+            let content = if meta.is_dir() {
+                left.push(path.clone());
+                Vec::new()
+            } else if meta.is_symlink() {
+                std::fs::read_link(&path)
+                    .unwrap()
+                    .into_os_string()
+                    .into_vec()
+            } else {
+                std::fs::read(&path).unwrap()
+            };
+            all.insert(path, (meta.mode(), content));
+        }
+    }
+    all
+}
+
 /// The plan for a host, as `nodeprep plan --diff -v` shows it.
 fn planned(captured: &Captured, name: &str) -> String {
     let mut host = captured.host();
     let items = profile(&host, name).items;
-    let account = reconcile::check(&mut host, &items);
+    let account = reconcile::check(&mut host, &Wanted::whole(name, &items)).unwrap();
     render(&host, name, account)
 }
 
@@ -80,7 +144,8 @@ fn left(captured: &Captured, name: &str) -> String {
     let (_dir, tree) = captured.copy();
     let mut host = Host::captured(&tree).unwrap();
     let items = profile(&host, name).items;
-    reconcile::apply(&mut host, &items, name, &Signals::default());
+    let signals = Signals::default();
+    reconcile::apply(&mut host, &Wanted::whole(name, &items), &signals).unwrap();
     host.refresh();
     let left = boot_only(&mut host, &items);
     assert_eq!(

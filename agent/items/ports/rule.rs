@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::opening::{Ports, Protocol};
+use super::opening::{Opening, Ports, Protocol};
 use crate::firewall::{Chain, Engine, Family, Ruleset};
 use crate::step::{FirewallTool, Step};
 
@@ -51,9 +51,7 @@ pub fn want(all: &mut Vec<Wanted>, new: Wanted) {
 #[must_use]
 pub fn iptables(rule: &Accept) -> String {
     let what = match rule {
-        Accept::Ports(protocol, ports) => {
-            format!("-p {protocol} -m {protocol} --dport {}", Ports(ports, ':'))
-        }
+        Accept::Ports(protocol, ports) => iptables_ports(*protocol, ports),
         Accept::Translated => "-m conntrack --ctstate DNAT".into(),
     };
     format!("{what} -m comment --comment {COMMENT} -j ACCEPT")
@@ -67,6 +65,37 @@ pub fn nft(rule: &Accept) -> String {
         Accept::Translated => "ct status dnat".into(),
     };
     format!("{what} accept comment \"{COMMENT}\"")
+}
+
+/// Those of a journalled step's lines that take the rules for one opening out, with what frames them;
+/// none where a line does not tell.
+#[must_use]
+pub fn removals(tool: FirewallTool, lines: &[String], opening: &str) -> Vec<String> {
+    let Ok(Opening {
+        protocol, ports, ..
+    }) = opening.parse()
+    else {
+        return Vec::new();
+    };
+    let (rule, frames): (String, &[&str]) = match tool {
+        FirewallTool::FirewallCmd => (format!("--remove-port={opening}"), &["--zone="]),
+        FirewallTool::Iptables { .. } => (
+            format!(" {} ", iptables_ports(protocol, &ports)),
+            &["*", "COMMIT"],
+        ),
+        FirewallTool::Nft => (format!(" {protocol} dport {} ", Ports(&ports, '-')), &[]),
+    };
+    let is_frame = |line: &str| frames.iter().any(|frame| line.starts_with(frame));
+    let is_its = |line: &str| line == rule || line.contains(&rule);
+    if !lines.iter().any(|line| is_its(line)) {
+        return Vec::new();
+    }
+    let of = lines.iter().filter(|line| is_frame(line) || is_its(line));
+    of.cloned().collect()
+}
+
+fn iptables_ports(protocol: Protocol, ports: &RangeInclusive<u16>) -> String {
+    format!("-p {protocol} -m {protocol} --dport {}", Ports(ports, ':'))
 }
 
 /// The steps that add these rules to the running kernel, by the tool that each table's owner uses,
@@ -94,7 +123,7 @@ pub fn live(ruleset: &Ruleset, wanted: &[Wanted]) -> Vec<(Step, Vec<String>)> {
         let (change, undo) = match tool {
             FirewallTool::Nft => (
                 of.iter().map(|(chain, one)| command(chain, one)).collect(),
-                Vec::new(),
+                of.iter().map(|(chain, one)| removal(chain, one)).collect(),
             ),
             _ => (
                 lines(&of, |chain, one| match one.before {
@@ -155,6 +184,16 @@ fn command(chain: &Chain, wanted: &Wanted) -> String {
         ),
         None => format!("add rule {} {} {rule}", chain.table, chain.name),
     }
+}
+
+/// What takes that rule out again, named by its words: its number is known only once it is there.
+fn removal(chain: &Chain, wanted: &Wanted) -> String {
+    format!(
+        "delete rule {} {} {}",
+        chain.table,
+        chain.name,
+        nft(&wanted.rule)
+    )
 }
 
 /// What iptables-restore reads, table by table.

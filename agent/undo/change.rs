@@ -1,0 +1,311 @@
+//! What a series of runs changed, subject by subject: what was there before the first of them, and
+//! what the last one left. What they took back themselves is no change.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::host::Prior;
+use crate::items::Item;
+use crate::items::swap::Area;
+use crate::items::sysctl::same_value;
+use crate::runs::{Did, Run};
+use crate::step::{File, FirewallTool, Step, Undo};
+
+/// A change that can be taken back.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The item it belongs to.
+    pub item: &'static str,
+    /// The item's subjects it served.
+    pub serves: Vec<String>,
+    /// The profile of the run that made it.
+    pub profile: String,
+    /// The change.
+    pub what: What,
+}
+
+/// What was changed, from what to what.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// A file, link or directory.
+    Path {
+        /// Where.
+        path: PathBuf,
+        /// What was there.
+        before: Prior,
+        /// What our last step there left.
+        left: Left,
+    },
+    /// A kernel value.
+    Value {
+        /// Where.
+        path: PathBuf,
+        /// As read.
+        before: String,
+        /// As written.
+        left: String,
+    },
+    /// A module that was not loaded.
+    Module(String),
+    /// An area that was swapped on.
+    Swap(Area),
+    /// Rules that were added to a running firewall: what takes them out.
+    Rules(FirewallTool, Vec<String>),
+}
+
+/// What a step leaves at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// A file with these bytes; with mode and owner of the one that was there, if any.
+    File(Vec<u8>),
+    /// A file as it had been once.
+    Restored(File),
+    /// A link.
+    Link(PathBuf),
+    /// A directory.
+    Directory,
+    /// Nothing.
+    Nothing,
+}
+
+/// What these runs changed, in the order of the first steps.
+#[must_use]
+pub fn changes(runs: &[Run]) -> Vec<Change> {
+    let mut changes = Changes::default();
+    for run in runs {
+        let profile = run.purpose().profile;
+        // A step that failed left things as they were.
+        let done = |did: &Did<'_>| !matches!(did.ended, Some(Err(_)));
+        for did in run.steps().into_iter().filter(done) {
+            for what in made(&did) {
+                changes.join(&did, &profile, what);
+            }
+            changes.take_out(did.step);
+        }
+    }
+    changes.all.into_iter().flatten().collect()
+}
+
+/// Changes by subject.
+#[derive(Default)]
+struct Changes {
+    /// What was taken back leaves its place empty.
+    all: Vec<Option<Change>>,
+    places: HashMap<String, usize>,
+}
+
+impl Changes {
+    /// Adds a change to those before it on the same subject.
+    fn join(&mut self, did: &Did<'_>, profile: &str, what: What) {
+        let place = *self.places.entry(what.subject()).or_insert(self.all.len());
+        if place == self.all.len() {
+            self.all.push(None);
+        }
+        let Some(slot) = self.all.get_mut(place) else {
+            return;
+        };
+        let Some(known) = slot else {
+            *slot = change(did, profile, what);
+            return;
+        };
+        profile.clone_into(&mut known.profile);
+        for subject in did.serves {
+            if !known.serves.contains(subject) {
+                known.serves.push(subject.clone());
+            }
+        }
+        match (&mut known.what, what) {
+            (What::Path { left, .. }, What::Path { left: new, .. }) => *left = new,
+            (What::Value { left, .. }, What::Value { left: new, .. }) => *left = new,
+            _ => {}
+        }
+        if known.what.is_nothing() {
+            *slot = None;
+        }
+    }
+
+    /// Steps that take back what another did leave no change of it.
+    fn take_out(&mut self, step: &Step) {
+        let subject = match step {
+            Step::UnloadModule { name } => What::Module(name.clone()).subject(),
+            Step::SwapOn { area, .. } => area.display().to_string(),
+            Step::RemoveRules { tool, rules } => return self.take_rules_out(*tool, rules),
+            _ => return,
+        };
+        if let Some(slot) = self
+            .places
+            .get(&subject)
+            .and_then(|at| self.all.get_mut(*at))
+        {
+            *slot = None;
+        }
+    }
+
+    fn take_rules_out(&mut self, from: FirewallTool, rules: &[String]) {
+        for slot in &mut self.all {
+            if let Some(Change {
+                what: What::Rules(tool, lines),
+                ..
+            }) = slot
+                && *tool == from
+            {
+                lines.retain(|line| is_frame(line) || !rules.contains(line));
+                if lines.iter().all(|line| is_frame(line)) {
+                    *slot = None;
+                }
+            }
+        }
+    }
+}
+
+fn change(did: &Did<'_>, profile: &str, what: What) -> Option<Change> {
+    // What a later program's item did is that program's to take back.
+    let item = Item::NAMES.iter().find(|name| **name == did.item)?;
+    (!what.is_nothing()).then(|| Change {
+        item,
+        serves: did.serves.to_vec(),
+        profile: profile.to_owned(),
+        what,
+    })
+}
+
+/// Lines of iptables-restore's input and arguments of firewall-cmd that name no rule.
+fn is_frame(line: &str) -> bool {
+    line.starts_with('*') || line == "COMMIT" || line.starts_with("--zone=")
+}
+
+fn made(did: &Did<'_>) -> Vec<What> {
+    let path = |path: &Path, left: Left| {
+        let path = match did.prior {
+            Prior::File { path, .. } => path,
+            _ => path,
+        };
+        vec![What::Path {
+            path: path.to_owned(),
+            before: did.prior.clone(),
+            left,
+        }]
+    };
+    match (did.step, did.prior) {
+        (
+            Step::WriteFile {
+                path: at, content, ..
+            },
+            _,
+        ) => path(at, Left::File(content.clone())),
+        (Step::RestoreFile { path: at, file }, _) => path(at, Left::Restored(file.clone())),
+        (Step::WriteLink { path: at, target }, _) => path(at, Left::Link(target.clone())),
+        (Step::MakeDirectory { path: at }, _) => path(at, Left::Directory),
+        (Step::RemoveFile { path: at } | Step::RemoveDirectory { path: at }, _) => {
+            path(at, Left::Nothing)
+        }
+        (Step::WriteKernel { path, value }, Prior::Value { text }) => vec![What::Value {
+            path: path.clone(),
+            before: text.clone(),
+            left: value.clone(),
+        }],
+        (Step::LoadModule { .. }, Prior::Modules { missing }) => {
+            // In load order, as all else is.
+            missing.iter().rev().cloned().map(What::Module).collect()
+        }
+        (Step::SwapOff { .. }, Prior::Swap(area)) => vec![What::Swap(area.clone())],
+        (Step::Firewall { tool, undo, .. }, _) => vec![What::Rules(*tool, undo.clone())],
+        _ => Vec::new(),
+    }
+}
+
+impl What {
+    /// When it is taken back: rules that would let nobody in any more first, files before what
+    /// runs by them, modules behind the values they bring.
+    #[must_use]
+    pub fn turn(&self) -> u8 {
+        match self {
+            Self::Path { left, .. } if *left == Left::Directory => 1,
+            Self::Path { .. } => 0,
+            Self::Value { .. } => 2,
+            Self::Rules(..) => 3,
+            Self::Swap(_) => 4,
+            Self::Module(_) => 5,
+        }
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Path { path, .. } | Self::Value { path, .. } => path.display().to_string(),
+            Self::Module(name) => format!("module {name}"),
+            Self::Swap(area) => area.path.display().to_string(),
+            Self::Rules(tool, rules) => Step::RemoveRules {
+                tool: *tool,
+                rules: rules.clone(),
+            }
+            .to_string(),
+        }
+    }
+
+    /// How well it can be taken back.
+    #[must_use]
+    pub fn undo(&self) -> Undo {
+        match self {
+            Self::Path { .. } | Self::Value { .. } => Undo::Exact,
+            Self::Module(name) => Step::LoadModule { name: name.clone() }.undo(),
+            Self::Swap(area) => Step::SwapOff {
+                area: area.path.clone(),
+            }
+            .undo(),
+            Self::Rules(tool, _) => Step::Firewall {
+                tool: *tool,
+                change: Vec::new(),
+                undo: Vec::new(),
+            }
+            .undo(),
+        }
+    }
+
+    /// Whether the last step left what was there before the first.
+    fn is_nothing(&self) -> bool {
+        match self {
+            Self::Value { before, left, .. } => same_value(before, left),
+            Self::Path { before, left, .. } => left.is_what_was(before),
+            Self::Module(_) | Self::Swap(_) | Self::Rules(..) => false,
+        }
+    }
+}
+
+impl Left {
+    fn is_what_was(&self, before: &Prior) -> bool {
+        match (self, before) {
+            (Self::Nothing, Prior::Absent) | (Self::Directory, Prior::Directory) => true,
+            (Self::Link(target), Prior::Link { target: old }) => target == old,
+            (Self::File(content), Prior::File { file, .. }) => *content == file.content,
+            (Self::Restored(restored), Prior::File { file, .. }) => restored == file,
+            _ => false,
+        }
+    }
+
+    /// Whether this is what is there: someone else may have changed it since.
+    #[must_use]
+    pub fn is_there(&self, now: &Prior, before: &Prior) -> bool {
+        match (self, now) {
+            (Self::File(content), Prior::File { file, .. }) => {
+                let as_before = match before {
+                    Prior::File { file: old, .. } => same_rights(file, old),
+                    _ => true,
+                };
+                as_before && *content == file.content
+            }
+            (Self::Restored(left), Prior::File { file, .. }) => {
+                same_rights(left, file) && left.content == file.content
+            }
+            (Self::Nothing, Prior::Absent) | (Self::Directory, Prior::Directory) => true,
+            (Self::Link(target), Prior::Link { target: now }) => target == now,
+            _ => false,
+        }
+    }
+}
+
+/// Attributes are left out: a relabelled file system is nobody's change of a file.
+pub fn same_rights(a: &File, b: &File) -> bool {
+    (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid)
+}

@@ -1,0 +1,177 @@
+//! One change against what is there now: nothing to do, a step, or someone else's change in the way.
+
+use std::path::Path;
+
+use super::Others;
+use super::change::{Change, Left, What, same_rights};
+use crate::error::Result;
+use crate::finding::{Finding, State};
+use crate::host::{Host, Prior};
+use crate::items::swap;
+use crate::items::sysctl::same_value;
+use crate::plan::ItemPlan;
+use crate::step::{Aspect, Step};
+
+/// How a change stands.
+enum Stands {
+    /// What was there before is there.
+    Back,
+    /// It can be taken back: what is, what will be, by which step.
+    Ours(&'static str, String, Step),
+    /// Only a boot takes it back.
+    AfterReboot(String),
+    /// Someone has changed it since, in words; the step would take that away too.
+    Changed(String, Option<Step>),
+}
+
+/// Adds what is found for a change, with the step that takes it back, and lays that over the host.
+pub fn add(
+    host: &mut Host,
+    change: &Change,
+    all: &[Change],
+    others: Others,
+    plan: &mut ItemPlan,
+) -> Result<()> {
+    let aspect = match change.what {
+        What::Path { .. } => Aspect::Boot,
+        _ => Aspect::Live,
+    };
+    if aspect == Aspect::Live && host.no_live().is_some() {
+        return Ok(());
+    }
+    let stands = match &change.what {
+        What::Path { path, before, left } => of_path(host, path, before, left)?,
+        What::Value { path, before, left } => of_value(host, path, before, left)?,
+        What::Module(name) => of_module(host, name, all)?,
+        What::Swap(area) => of_swap(host, area)?,
+        What::Rules(tool, rules) => {
+            let (tool, rules) = (*tool, rules.clone());
+            let step = Step::RemoveRules { tool, rules };
+            Stands::Ours("added", "taken out".into(), step)
+        }
+    };
+    let (state, step) = match stands {
+        Stands::Back => return Ok(()),
+        Stands::Ours(from, to, step) => (State::differs(from, to, None), Some(step)),
+        Stands::AfterReboot(reason) => (State::AfterReboot { reason }, None),
+        Stands::Changed(from, Some(step)) if others == Others::Go => {
+            (State::differs(from, "as it was", None), Some(step))
+        }
+        Stands::Changed(how, step) => {
+            let force = step.map_or("", |_| ", or give --force");
+            let reason = format!("{how}: it stays; take it back by hand{force}");
+            (State::Blocked { reason }, None)
+        }
+    };
+    let subject = change.what.subject();
+    let (live, boot) = match aspect {
+        Aspect::Live => (state, State::InSync),
+        Aspect::Boot => (State::InSync, state),
+    };
+    plan.findings.push(Finding::new(&subject, live, boot));
+    if let Some(step) = step {
+        host.lay_over(&step)?;
+        match aspect {
+            Aspect::Live => plan.live(step, [subject]),
+            Aspect::Boot => plan.boot(step, [subject]),
+        }
+    }
+    Ok(())
+}
+
+fn of_path(host: &Host, path: &Path, before: &Prior, left: &Left) -> Result<Stands> {
+    let now = host.found(path)?;
+    if is_back(&now, before) {
+        return Ok(Stands::Back);
+    }
+    let to = match before {
+        Prior::Absent => "not there",
+        _ => "as it was",
+    };
+    let step = back(path, before, left);
+    if *left == Left::Directory && !host.list(path)?.is_empty() {
+        return Ok(Stands::Changed("others have put files there".into(), None));
+    }
+    Ok(match left.is_there(&now, before) {
+        true => Stands::Ours("as nodeprep left it", to.into(), step),
+        // A directory is in the way of a file: that is more than a changed file.
+        false if now == Prior::Directory => Stands::Changed("it is a directory now".into(), None),
+        false => Stands::Changed("changed since".into(), Some(step)),
+    })
+}
+
+/// The step that brings back what was at a path.
+pub fn back(path: &Path, before: &Prior, left: &Left) -> Step {
+    let path = path.to_owned();
+    match before {
+        Prior::Absent if *left == Left::Directory => Step::RemoveDirectory { path },
+        Prior::Absent => Step::RemoveFile { path },
+        Prior::File { file, .. } => Step::RestoreFile {
+            path,
+            file: file.clone(),
+        },
+        Prior::Link { target } => Step::WriteLink {
+            path,
+            target: target.clone(),
+        },
+        _ => Step::MakeDirectory { path },
+    }
+}
+
+fn is_back(now: &Prior, before: &Prior) -> bool {
+    match (now, before) {
+        (Prior::File { file: now, .. }, Prior::File { file: old, .. }) => {
+            now.content == old.content && same_rights(now, old)
+        }
+        (now, before) => now == before,
+    }
+}
+
+fn of_value(host: &Host, path: &Path, before: &str, left: &str) -> Result<Stands> {
+    let step = Step::WriteKernel {
+        path: path.to_owned(),
+        value: before.to_owned(),
+    };
+    Ok(match host.text(path)? {
+        None => Stands::Back,
+        Some(now) if same_value(&now, before) => Stands::Back,
+        Some(now) if same_value(&now, left) => {
+            Stands::Ours("as nodeprep set it", before.to_owned(), step)
+        }
+        Some(now) => Stands::Changed(format!("changed since, to {}", now.trim_end()), Some(step)),
+    })
+}
+
+fn of_module(host: &Host, name: &str, all: &[Change]) -> Result<Stands> {
+    if !host.is_loaded(name)? {
+        return Ok(Stands::Back);
+    }
+    let directory = Path::new("/sys/module").join(name);
+    let users: usize = match host.text(&directory.join("refcnt"))? {
+        Some(text) => text.trim().parse().unwrap_or(usize::MAX),
+        // Built in, or a kernel that unloads nothing.
+        None => usize::MAX,
+    };
+    let goes = |holder: &&String| {
+        let is_it = |change: &Change| matches!(&change.what, What::Module(m) if m == *holder);
+        all.iter().any(is_it)
+    };
+    let holders = host.list(&directory.join("holders"))?;
+    if users > holders.iter().filter(goes).count() {
+        return Ok(Stands::AfterReboot(format!("{name} is in use")));
+    }
+    let name = name.to_owned();
+    let step = Step::UnloadModule { name };
+    Ok(Stands::Ours("loaded", "not loaded".into(), step))
+}
+
+fn of_swap(host: &Host, area: &swap::Area) -> Result<Stands> {
+    if swap::areas(host)?.iter().any(|now| now.path == area.path) {
+        return Ok(Stands::Back);
+    }
+    let step = Step::SwapOn {
+        area: area.path.clone(),
+        priority: area.priority,
+    };
+    Ok(Stands::Ours("off", "on".into(), step))
+}
