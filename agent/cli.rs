@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod confirm;
 mod explain;
 mod facts;
 mod history;
@@ -52,6 +53,7 @@ fn command(cli: &Cli) -> Result<u8, Error> {
         Command::Apply(apply) => apply::apply(cli, apply),
         Command::Check(target) => apply::check(cli, target),
         Command::Plan(plan) => apply::plan(cli, plan),
+        Command::Confirm => confirm::confirm(cli),
         Command::History(history) => history::history(cli, history),
         Command::Rollback(rollback) => rollback::rollback(cli, rollback),
         Command::Remove(how) => rollback::remove(cli, how),

@@ -7,6 +7,7 @@ mod cri;
 mod facts;
 mod files;
 mod firewall;
+mod guard;
 mod lock;
 mod netfilter;
 mod overlay;

@@ -60,6 +60,9 @@ pub enum Record {
         number: usize,
         /// The item it belongs to.
         item: String,
+        /// The profile it was done for, where that is not the run's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
         /// The item's subjects that need it.
         serves: Vec<String>,
         /// What is done.
@@ -93,12 +96,17 @@ pub struct Purpose {
     /// The profile's name; for what is taken back, of the run that did it.
     pub profile: String,
     /// The run that was cut off, which this one finishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finishes: Option<String>,
+    /// The runs whose records this one stands for: they count no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<String>,
 }
 
 /// A run's journal; its file is made with the first record, so a run that does nothing leaves none.
 #[derive(Debug)]
 pub struct Journal {
+    id: String,
     purpose: Purpose,
     store: Option<Store>,
     steps: usize,
@@ -110,12 +118,21 @@ impl Journal {
     /// A journal for a run.
     #[must_use]
     pub fn new(purpose: Purpose) -> Self {
+        // Sorted by name is sorted by time.
+        let time = humantime::format_rfc3339_micros(SystemTime::now());
         Self {
+            id: format!("{time}-{}", std::process::id()),
             purpose,
             store: None,
             steps: 0,
             lost: None,
         }
+    }
+
+    /// The run's name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// Writes down what will be due.
@@ -148,6 +165,7 @@ impl Journal {
             &Record::Step {
                 number,
                 item: item.into(),
+                profile: None,
                 serves: planned.serves.clone(),
                 step: planned.step.clone(),
                 prior,
@@ -204,23 +222,40 @@ impl Journal {
         if let Some(store) = &mut self.store {
             return store.append(line(record)?.as_bytes());
         }
-        let begin = Record::Begin {
-            version: VERSION,
-            nodeprep: env!("CARGO_PKG_VERSION").into(),
-            purpose: self.purpose.clone(),
-            time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            boot: host.boot_id()?,
-        };
+        let begin = begin(self.purpose.clone(), host.boot_id()?);
         let first = line(&begin)? + &line(record)?;
-        self.store = Some(host.store(&new_path(), first.as_bytes())?);
+        self.store = Some(host.store(&path(&self.id), first.as_bytes())?);
         Ok(())
     }
 }
 
-/// Sorted by name is sorted by time.
-fn new_path() -> PathBuf {
-    let time = humantime::format_rfc3339_micros(SystemTime::now());
-    PathBuf::from(format!("{DIRECTORY}/{time}-{}{SUFFIX}", std::process::id()))
+/// Where the journal of a run is.
+#[must_use]
+pub fn path(id: &str) -> PathBuf {
+    PathBuf::from(format!("{DIRECTORY}/{id}{SUFFIX}"))
+}
+
+/// The record a journal begins with.
+fn begin(purpose: Purpose, boot: Option<String>) -> Record {
+    Record::Begin {
+        version: VERSION,
+        nodeprep: env!("CARGO_PKG_VERSION").into(),
+        purpose,
+        time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        boot,
+    }
+}
+
+/// The text of a whole journal.
+///
+/// # Errors
+/// Where a record cannot be written as JSON.
+pub fn text(purpose: Purpose, records: &[Record]) -> Result<Vec<u8>> {
+    let mut text = line(&begin(purpose, None))?;
+    for record in records {
+        text.push_str(&line(record)?);
+    }
+    Ok((text + &line(&Record::End)?).into_bytes())
 }
 
 fn line(record: &Record) -> Result<String> {
@@ -285,6 +320,7 @@ mod tests {
             Record::Step {
                 number: 1,
                 item: "swap".into(),
+                profile: None,
                 serves: vec!["/swapfile".into()],
                 step,
                 prior,

@@ -67,6 +67,12 @@ impl<'a> Performer<'a> {
         }
     }
 
+    /// The run's name.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        self.journal.id()
+    }
+
     /// Ends the run, unless it was stopped: then the next one finishes it.
     pub fn end(&mut self, host: &Host) {
         if !self.stopped {

@@ -100,6 +100,17 @@ impl Plan {
         plan
     }
 
+    /// Adds to what is planned for an item, or behind the others.
+    pub fn join(&mut self, mut new: ItemPlan) {
+        let Some(item) = self.items.iter_mut().find(|item| item.item == new.item) else {
+            return self.items.push(new);
+        };
+        item.findings.append(&mut new.findings);
+        item.steps.append(&mut new.steps);
+        new.due.retain(|due| !item.due.contains(due));
+        item.due.append(&mut new.due);
+    }
+
     /// Whether anything would be done.
     #[must_use]
     pub fn has_work(&self) -> bool {

@@ -30,4 +30,4 @@ pub use expand::Facts;
 pub use load::{MAX_PROFILE_BYTES, Read, load};
 pub use resolved::{Resolved, unknown_section};
 pub use tree::{Node, Source, Span, Table, Value};
-pub use typed::Profile;
+pub use typed::{History, Profile};

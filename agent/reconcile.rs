@@ -1,6 +1,8 @@
 //! From plan to report: perform stage by stage, do what is due once, plan again, judge. Taking back
 //! goes the same way.
 
+use std::time::Duration;
+
 use crate::error::Result;
 use crate::finding::{Finding, State};
 use crate::host::{Host, Signals};
@@ -8,8 +10,9 @@ use crate::items::{Item, Stage};
 use crate::journal::Purpose;
 use crate::performer::{Deeds, Performer};
 use crate::plan::{ItemPlan, Plan, PlannedStep};
+use crate::profile::History;
 use crate::report::{Entry, ReportedStep};
-use crate::runs::Runs;
+use crate::runs::{self, Runs};
 use crate::step::{Due, Step};
 use crate::undo::{self, Others};
 
@@ -23,6 +26,10 @@ pub struct Wanted<'a> {
     pub profile: &'a str,
     /// Its items, or those of them that were asked for.
     pub items: &'a [Item],
+    /// How much of the past is kept.
+    pub history: History,
+    /// After which time everything is taken back unless it is confirmed.
+    pub confirm: Option<Duration>,
     /// Whether what was done for this profile and is no longer in it is taken back.
     pub takes_back: bool,
 }
@@ -34,6 +41,8 @@ impl<'a> Wanted<'a> {
         Self {
             profile,
             items,
+            history: History::default(),
+            confirm: None,
             takes_back: true,
         }
     }
@@ -52,6 +61,14 @@ pub struct Account {
     pub trouble: Vec<String>,
     /// What may not come back exactly where things are taken back.
     pub reservations: Vec<String>,
+}
+
+impl Account {
+    /// Whether the host may be another than before.
+    #[must_use]
+    pub fn changed_something(&self) -> bool {
+        !(self.steps.is_empty() && self.due.is_empty())
+    }
 }
 
 /// Looks at the host, judges it as it is, and says what apply would do.
@@ -74,20 +91,24 @@ pub fn check(host: &mut Host, wanted: &Wanted<'_>) -> Result<Account> {
 /// Where the journals of earlier runs cannot be read; then nothing was done.
 pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<Account> {
     host.refresh();
-    let runs = Runs::read(host)?;
-    let finishes = clear(host, &runs)?;
+    let past = Runs::read(host)?;
+    let finishes = clear(host, &past)?;
     let purpose = Purpose {
         command: "apply".into(),
         profile: wanted.profile.into(),
         finishes: finishes.clone(),
+        ..Purpose::default()
     };
     let mut performer = Performer::new(purpose, signals);
+    if let Some(time) = wanted.confirm {
+        host.guard(performer.run(), time)?;
+    }
     let mut before = Plan::default();
     for stage in Stage::ALL {
         if performer.deeds.any() {
             host.refresh();
         }
-        let plan = plan(host, wanted, Some(stage), &runs);
+        let plan = plan(host, wanted, Some(stage), &past);
         if plan.has_work() {
             // What was laid over for planning must not be taken for what is there.
             host.refresh();
@@ -96,11 +117,24 @@ pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<
         before.items.extend(plan.items);
     }
     performer.end(host);
-    // Where nothing was done, nothing can have changed: the first look is the last.
-    let after = if performer.deeds.any() || finishes.is_some() {
+    if wanted.confirm.is_some() {
+        match performer.deeds.any() {
+            true => host.restart_guard()?,
+            false => host.dismiss_guard()?,
+        }
+    }
+    let did = performer.deeds.any() || finishes.is_some();
+    if did {
         host.refresh();
-        let runs = Runs::read(host)?;
-        plan(host, wanted, None, &runs)
+    }
+    if did && let Err(error) = runs::fold(host, wanted.history.runs) {
+        performer.deeds.trouble.push(error.to_string());
+    }
+    // Where nothing was done, nothing can have changed: the first look is the last.
+    let after = if did {
+        host.refresh();
+        let past = Runs::read(host)?;
+        plan(host, wanted, None, &past)
     } else {
         before.clone()
     };
@@ -139,6 +173,7 @@ pub fn rollback(
         command: command.into(),
         profile: profile.unwrap_or_default(),
         finishes: clear(host, &runs)?,
+        ..Purpose::default()
     };
     let mut performer = Performer::new(purpose, signals);
     host.refresh();
@@ -166,23 +201,44 @@ fn taking_back(
     Ok((plan, undo::reservations(&changes)))
 }
 
-/// The items' plan, with what an earlier run left to be finished before it, and behind it what the
-/// profile no longer wants.
-fn plan(host: &mut Host, wanted: &Wanted<'_>, stage: Option<Stage>, runs: &Runs) -> Plan {
+/// The items' plan, with what an earlier run left to be finished before it, and what the profile no
+/// longer wants taken back.
+fn plan(host: &mut Host, wanted: &Wanted<'_>, stage: Option<Stage>, past: &Runs) -> Plan {
     let mut plan = Plan::default();
     let first = stage.is_none_or(|stage| stage == Stage::Configure);
-    if first && let Some(unfinished) = unfinished(host, runs) {
+    if first && let Some(unfinished) = unfinished(host, past) {
         plan.items.push(unfinished);
     }
-    plan.items
-        .extend(Plan::make(host, wanted.items, stage).items);
-    if first
-        && wanted.takes_back
-        && let Err(error) = undo::left::add(host, &mut plan, wanted, runs)
-    {
-        plan.items.push(unknown(&error));
+    let all = if first && wanted.takes_back {
+        with_left(host, wanted, stage, past)
+    } else {
+        Ok(Plan::make(host, wanted.items, stage))
+    };
+    match all {
+        Ok(all) => plan.items.extend(all.items),
+        Err(error) => {
+            plan.items.push(unknown(&error));
+            plan.items
+                .extend(Plan::make(host, wanted.items, stage).items);
+        }
     }
     plan
+}
+
+fn with_left(
+    host: &mut Host,
+    wanted: &Wanted<'_>,
+    stage: Option<Stage>,
+    past: &Runs,
+) -> Result<Plan> {
+    let runs = past.from(0)?;
+    let gone = undo::left::gone(runs, wanted);
+    let mut plan = gone.before(host, runs)?;
+    for item in Plan::make(host, wanted.items, stage).items {
+        plan.join(item);
+    }
+    gone.add_parts(host, &mut plan, wanted.items, runs)?;
+    Ok(plan)
 }
 
 /// What a run that was cut off still has to be done for it.

@@ -1,6 +1,8 @@
 //! The runs a host has seen, read back from their journals: who undoes or finishes a run needs to
 //! know what it did, to the byte.
 
+mod fold;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -8,6 +10,8 @@ use crate::error::{Error, Result, trouble};
 use crate::host::{Host, Prior};
 use crate::journal::{self, DIRECTORY, Purpose, Record, SUFFIX};
 use crate::step::{Due, Step};
+
+pub use fold::fold;
 
 /// One run, as its journal tells it.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Run {
 pub struct Did<'a> {
     /// The item it belongs to.
     pub item: &'a str,
+    /// The profile it was done for.
+    pub profile: &'a str,
     /// The item's subjects it served.
     pub serves: &'a [String],
     /// The step.
@@ -71,15 +77,21 @@ impl Run {
             _ => None,
         });
         let ended: HashMap<usize, std::result::Result<(), &str>> = ends.collect();
+        let of = match self.records.first() {
+            Some(Record::Begin { purpose, .. }) => &purpose.profile,
+            _ => "",
+        };
         let did = |record| match record {
             &Record::Step {
                 number,
                 ref item,
+                ref profile,
                 ref serves,
                 ref step,
                 ref prior,
             } => Some(Did {
                 item,
+                profile: profile.as_deref().unwrap_or(of),
                 serves,
                 step,
                 prior,
@@ -148,11 +160,28 @@ impl Run {
 pub struct Runs(pub Vec<Run>);
 
 impl Runs {
+    /// Those that count, and the names of those that another stands for and that are still there.
+    fn sorted_out(runs: Vec<Run>) -> (Self, Vec<String>) {
+        let folded: Vec<String> = runs.iter().flat_map(|run| run.purpose().folds).collect();
+        let is_stale = |run: &Run| folded.contains(&run.id);
+        let (stale, counting): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(is_stale);
+        (
+            Self(counting),
+            stale.into_iter().map(|run| run.id).collect(),
+        )
+    }
+}
+
+impl Runs {
     /// Reads them.
     ///
     /// # Errors
     /// Where a journal cannot be read. One that is damaged is no error: it says so itself.
     pub fn read(host: &Host) -> Result<Self> {
+        Ok(Self::sorted_out(Self::all(host)?).0)
+    }
+
+    fn all(host: &Host) -> Result<Vec<Run>> {
         let directory = Path::new(DIRECTORY);
         let mut runs = Vec::new();
         // Sorted by name is sorted by time.
@@ -163,7 +192,7 @@ impl Runs {
                 runs.push(Run::new(id, &text));
             }
         }
-        Ok(Self(runs))
+        Ok(runs)
     }
 
     /// The run that was cut off: only the last one can be, as each run finishes the one before.

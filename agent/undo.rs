@@ -14,7 +14,7 @@ use crate::plan::{ItemPlan, Plan};
 use crate::runs::{Run, Runs};
 use crate::step::{Due, Undo};
 
-pub use change::{Change, What, changes};
+pub use change::{Change, Left, What, changes};
 
 /// What is done with what someone else has changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

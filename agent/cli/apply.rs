@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::args::{Apply, Cli, Output, Plan, Target};
+use super::confirm;
 use crate::error::{Error, Result};
 use crate::host::{Facts, Host, Signals};
 use crate::items::Item;
@@ -20,7 +21,15 @@ pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     // A signal while it waits ends it at once, as nothing has begun.
     let _lock = host.lock(args.wait)?;
     let signals = Signals::watch()?;
-    let account = reconcile::apply(&mut host, &wanted(&profile, target), &signals)?;
+    confirm::none_waits(&host)?;
+    let wanted = Wanted {
+        confirm: args.confirm,
+        ..wanted(&profile, target)
+    };
+    let account = reconcile::apply(&mut host, &wanted, &signals)?;
+    if let Some(time) = args.confirm.filter(|_| account.changed_something()) {
+        confirm::ask(time);
+    }
     let report = Report::new(
         "apply",
         &profile.name,
@@ -56,6 +65,8 @@ fn wanted<'a>(profile: &'a Profile, target: &Target) -> Wanted<'a> {
     Wanted {
         profile: &profile.name,
         items: &profile.items,
+        history: profile.history,
+        confirm: None,
         takes_back: !target.keep && target.only.is_empty() && target.skip.is_empty(),
     }
 }

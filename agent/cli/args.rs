@@ -51,6 +51,8 @@ pub enum Command {
     Check(Target),
     /// Show what apply would do (the same as apply --dry-run).
     Plan(Plan),
+    /// Let what `apply --confirm` did stay.
+    Confirm,
     /// List the runs that changed this host, the oldest first, or what one of them did.
     #[command(args_conflicts_with_subcommands = true)]
     History(History),
@@ -129,6 +131,10 @@ pub struct Apply {
     /// Show what would be done and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Take everything back after this time, such as 120s, or at the next boot, unless `nodeprep
+    /// confirm` comes before: for a change that could lock you out.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["root", "dry_run"])]
+    pub confirm: Option<Duration>,
     /// Wait this long for another run to end, such as 60s or 5min.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,
@@ -163,6 +169,9 @@ pub struct Rollback {
     /// As for remove.
     #[command(flatten)]
     pub how: TakeBack,
+    /// What the guard of a run that was not confirmed is started with.
+    #[arg(long, hide = true, requires = "run")]
+    pub guard: bool,
 }
 
 /// `remove`

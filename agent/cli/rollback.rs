@@ -2,8 +2,8 @@
 
 use super::apply::{host, root_only, show, told};
 use super::args::{Cli, Rollback, TakeBack};
-use crate::error::{Error, Result};
-use crate::host::Signals;
+use crate::error::Result;
+use crate::host::{Host, Signals};
 use crate::reconcile;
 use crate::report::Report;
 use crate::runs::Runs;
@@ -11,29 +11,29 @@ use crate::undo::{self, Others};
 
 /// `rollback`
 pub(super) fn rollback(cli: &Cli, args: &Rollback) -> Result<u8> {
+    if args.guard && Host::live().guarded()? != args.run {
+        return super::print("confirmed: nothing is taken back\n");
+    }
     take_back(cli, "rollback", &args.how, |runs| match &args.run {
-        Some(name) => runs.find(name),
-        None => undo::last(runs).ok_or_else(|| nothing("no run is left to take back")),
+        // The guard of a run that had nothing to do, or did not come to it.
+        Some(name) if args.guard => Ok(runs.find(name).ok()),
+        Some(name) => runs.find(name).map(Some),
+        None => Ok(undo::last(runs)),
     })
 }
 
 /// `remove`
 pub(super) fn remove(cli: &Cli, how: &TakeBack) -> Result<u8> {
-    take_back(cli, "remove", how, |runs| match runs.0.is_empty() {
-        true => Err(nothing("nodeprep has changed nothing here")),
-        false => Ok(0),
+    take_back(cli, "remove", how, |runs| {
+        Ok((!runs.0.is_empty()).then_some(0))
     })
-}
-
-fn nothing(text: &str) -> Error {
-    Error::Usage(format!("{text}: `nodeprep history` shows what was done"))
 }
 
 fn take_back(
     cli: &Cli,
     command: &'static str,
     how: &TakeBack,
-    first: impl Fn(&Runs) -> Result<usize>,
+    first: impl Fn(&Runs) -> Result<Option<usize>>,
 ) -> Result<u8> {
     let root = how.root.as_deref();
     let mut host = host(root)?;
@@ -47,7 +47,13 @@ fn take_back(
         false => Some(host.lock(how.wait)?),
     };
     let runs = Runs::read(&host)?;
-    let first = runs.beginning(first(&runs)?);
+    let Some(first) = first(&runs)? else {
+        if !how.dry_run {
+            dismiss(&host)?;
+        }
+        return super::print("nothing is left to take back\n");
+    };
+    let first = runs.beginning(first);
     let name = match runs.0.get(first) {
         Some(run) => format!("the host before {}", run.id),
         None => String::new(),
@@ -56,7 +62,11 @@ fn take_back(
         true => reconcile::foresee_rollback(&mut host, first, others)?,
         false => {
             let signals = Signals::watch()?;
-            reconcile::rollback(&mut host, command, first, others, &signals)?
+            let account = reconcile::rollback(&mut host, command, first, others, &signals)?;
+            if account.trouble.is_empty() {
+                dismiss(&host)?;
+            }
+            account
         }
     };
     let command = match how.dry_run {
@@ -71,4 +81,12 @@ fn take_back(
         how.accept_reboot,
     );
     show(cli, how.diff, &report)
+}
+
+/// Nothing is left for a guard to take back.
+fn dismiss(host: &Host) -> Result<()> {
+    match host.no_live() {
+        Some(_) => Ok(()),
+        None => host.dismiss_guard(),
+    }
 }

@@ -12,7 +12,7 @@ use nix::unistd::UnlinkatFlags;
 use super::Host;
 use super::write::{advice, sync};
 use crate::error::{Error, Result, trouble};
-use crate::journal::{DIRECTORY, SUFFIX};
+use crate::journal;
 
 /// An append-only file.
 #[derive(Debug)]
@@ -68,13 +68,27 @@ impl Host {
         self.root.is_some() || nix::unistd::geteuid().is_root()
     }
 
+    /// Replaces a journal as a whole.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn replace_journal(&self, id: &str, content: Vec<u8>) -> Result<()> {
+        let file = crate::step::File {
+            content,
+            mode: 0o600,
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            attributes: Vec::new(),
+        };
+        self.restore(&journal::path(id), &file)
+    }
+
     /// Removes a journal.
     ///
     /// # Errors
     /// Where it cannot be removed.
     pub fn discard_journal(&self, id: &str) -> Result<()> {
-        let path = PathBuf::from(format!("{DIRECTORY}/{id}{SUFFIX}"));
-        self.remove(&path, UnlinkatFlags::NoRemoveDir)
+        self.remove(&journal::path(id), UnlinkatFlags::NoRemoveDir)
     }
 
     fn make_directory_for_us(&self, dir: &Path) -> std::io::Result<()> {

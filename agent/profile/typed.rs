@@ -2,10 +2,31 @@
 
 use std::path::Path;
 
-use super::{ProfileError, Resolved, unknown_section};
+use serde::Deserialize;
+
+use super::{ProfileError, Resolved, de, unknown_section};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::items::Item;
+
+/// The section that is no item.
+const HISTORY: &str = "history";
+/// A run that changes something is rare on a prepared host, and its journal has some ten KiB.
+const RUNS: usize = 50;
+
+/// `[history]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// How many journals are kept; the older ones are joined in the last of them. 0 keeps all.
+    pub runs: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { runs: RUNS }
+    }
+}
 
 /// A profile that can be applied.
 #[derive(Debug)]
@@ -14,6 +35,8 @@ pub struct Profile {
     pub name: String,
     /// Its items, in apply order.
     pub items: Vec<Item>,
+    /// How much of the past is kept.
+    pub history: History,
     /// All of it as one TOML file.
     pub text: String,
 }
@@ -42,17 +65,26 @@ impl Profile {
         Ok(Self {
             name: resolved.name.clone(),
             items,
+            history: history(&resolved).map_err(bad)?,
             text: resolved.to_toml(),
         })
+    }
+}
+
+fn history(resolved: &Resolved) -> std::result::Result<History, ProfileError> {
+    match resolved.section(HISTORY) {
+        Some(node) => de::from_node(node, HISTORY),
+        None => Ok(History::default()),
     }
 }
 
 fn items(resolved: &Resolved) -> std::result::Result<Vec<Item>, ProfileError> {
     if let Some((key, _)) = resolved
         .sections()
-        .find(|(key, _)| !Item::NAMES.contains(&&*key.name))
+        .find(|(key, _)| *key.name != *HISTORY && !Item::NAMES.contains(&&*key.name))
     {
-        return Err(unknown_section(key, Item::NAMES));
+        let known: Vec<&str> = Item::NAMES.iter().copied().chain([HISTORY]).collect();
+        return Err(unknown_section(key, &known));
     }
     let sections = Item::NAMES
         .iter()

@@ -73,12 +73,11 @@ pub enum Left {
 pub fn changes(runs: &[Run]) -> Vec<Change> {
     let mut changes = Changes::default();
     for run in runs {
-        let profile = run.purpose().profile;
         // A step that failed left things as they were.
         let done = |did: &Did<'_>| !matches!(did.ended, Some(Err(_)));
         for did in run.steps().into_iter().filter(done) {
             for what in made(&did) {
-                changes.join(&did, &profile, what);
+                changes.join(&did, what);
             }
             changes.take_out(did.step);
         }
@@ -96,7 +95,7 @@ struct Changes {
 
 impl Changes {
     /// Adds a change to those before it on the same subject.
-    fn join(&mut self, did: &Did<'_>, profile: &str, what: What) {
+    fn join(&mut self, did: &Did<'_>, what: What) {
         let place = *self.places.entry(what.subject()).or_insert(self.all.len());
         if place == self.all.len() {
             self.all.push(None);
@@ -105,10 +104,10 @@ impl Changes {
             return;
         };
         let Some(known) = slot else {
-            *slot = change(did, profile, what);
+            *slot = change(did, what);
             return;
         };
-        profile.clone_into(&mut known.profile);
+        did.profile.clone_into(&mut known.profile);
         for subject in did.serves {
             if !known.serves.contains(subject) {
                 known.serves.push(subject.clone());
@@ -158,13 +157,13 @@ impl Changes {
     }
 }
 
-fn change(did: &Did<'_>, profile: &str, what: What) -> Option<Change> {
+fn change(did: &Did<'_>, what: What) -> Option<Change> {
     // What a later program's item did is that program's to take back.
     let item = Item::NAMES.iter().find(|name| **name == did.item)?;
     (!what.is_nothing()).then(|| Change {
         item,
         serves: did.serves.to_vec(),
-        profile: profile.to_owned(),
+        profile: did.profile.to_owned(),
         what,
     })
 }

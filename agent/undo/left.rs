@@ -10,51 +10,78 @@ use crate::finding::{Finding, Origin, State};
 use crate::host::Host;
 use crate::items::Item;
 use crate::items::ports::rule;
-use crate::plan::{ItemPlan, Plan};
+use crate::plan::{ItemPlan, Plan, PlannedStep};
 use crate::reconcile::Wanted;
-use crate::runs::{Run, Runs};
+use crate::runs::Run;
 
-/// Adds to a plan what takes back what the profile no longer wants.
-///
-/// # Errors
-/// Where a journal is damaged, or what is there cannot be read.
-pub fn add(host: &mut Host, plan: &mut Plan, wanted: &Wanted<'_>, runs: &Runs) -> Result<()> {
-    let runs = runs.from(0)?;
-    let mut whole = Vec::new();
+/// What left: changes that go wholly, and files that also serve subjects that stay.
+#[derive(Debug, Default)]
+pub struct Gone {
+    whole: Vec<Change>,
+    in_part: Vec<(Change, Vec<String>)>,
+}
+
+/// What this profile's runs did and it no longer wants.
+#[must_use]
+pub fn gone(runs: &[Run], wanted: &Wanted<'_>) -> Gone {
+    let mut all = Gone::default();
     let ours = |change: &Change| change.profile == wanted.profile;
     for change in changes(runs).into_iter().filter(ours) {
         let item = wanted.items.iter().find(|item| item.name() == change.item);
         let gone = unwanted(item, &change);
-        match (item, &change.what) {
+        let stays = gone.len() < change.serves.len();
+        match &change.what {
             _ if gone.is_empty() => {}
-            (Some(item), What::Path { path, .. }) if gone.len() < change.serves.len() => {
-                in_part(host, plan, item, &change, path, &gone, runs)?;
-            }
-            (_, What::Rules(tool, lines)) if gone.len() < change.serves.len() => {
+            What::Path { .. } if stays => all.in_part.push((change, gone)),
+            What::Rules(tool, lines) if stays => {
                 let of = |opening: &String| rule::removals(*tool, lines, opening);
-                whole.extend(
-                    gone.iter()
-                        .map(of)
-                        .filter(|lines| !lines.is_empty())
-                        .map(|lines| Change {
-                            what: What::Rules(*tool, lines),
-                            ..change.clone()
-                        }),
-                );
+                let parts = gone.iter().map(of).filter(|lines| !lines.is_empty());
+                all.whole.extend(parts.map(|lines| Change {
+                    what: What::Rules(*tool, lines),
+                    ..change.clone()
+                }));
             }
-            _ if gone.len() < change.serves.len() => {}
-            _ => whole.push(change),
+            // What still serves another stays.
+            _ if stays => {}
+            _ => all.whole.push(change),
         }
     }
-    let back = super::plan(host, &whole, runs, Others::Stay)?;
-    for mut one in back.items {
-        for finding in &mut one.findings {
+    all
+}
+
+impl Gone {
+    /// The plan for what goes wholly; the items are planned on what it leaves.
+    ///
+    /// # Errors
+    /// Where what is there cannot be read.
+    pub fn before(&self, host: &mut Host, runs: &[Run]) -> Result<Plan> {
+        let mut plan = super::plan(host, &self.whole, runs, Others::Stay)?;
+        for finding in plan.items.iter_mut().flat_map(|one| &mut one.findings) {
             name_the_reason(&mut finding.live);
             name_the_reason(&mut finding.boot);
         }
-        join(plan, one);
+        Ok(plan)
     }
-    Ok(())
+
+    /// Adds to the items' plan what goes from files that stay.
+    ///
+    /// # Errors
+    /// Where what is there cannot be read.
+    pub fn add_parts(
+        &self,
+        host: &mut Host,
+        plan: &mut Plan,
+        items: &[Item],
+        runs: &[Run],
+    ) -> Result<()> {
+        for (change, gone) in &self.in_part {
+            let item = items.iter().find(|item| item.name() == change.item);
+            if let (Some(item), What::Path { path, .. }) = (item, &change.what) {
+                in_part(host, plan, item, change, path, gone, runs)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The subjects a change served that are no longer wanted.
@@ -118,30 +145,17 @@ fn in_part(
         |subject: &String| Finding::new(named(subject, path), State::InSync, state.clone());
     new.findings = gone.iter().map(finding).collect();
     // What the item planned for the file was for the file as it is.
-    for planned in plan.items.iter_mut().filter(|other| other.item == new.item) {
-        planned
-            .steps
-            .retain(|planned| planned.step.file() != Some(path) || new.steps.is_empty());
+    for one in plan.items.iter_mut().filter(|one| one.item == new.item) {
+        let other = |planned: &PlannedStep| planned.step.file() != Some(path);
+        one.steps
+            .retain(|planned| new.steps.is_empty() || other(planned));
     }
-    join(plan, new);
+    plan.join(new);
     Ok(())
 }
 
 fn named(subject: &str, path: &Path) -> String {
     format!("{subject} in {}", path.display())
-}
-
-/// Adds to an item's plan, or behind the others.
-fn join(plan: &mut Plan, mut new: ItemPlan) {
-    match plan.items.iter_mut().find(|item| item.item == new.item) {
-        None => plan.items.push(new),
-        Some(item) => {
-            item.findings.append(&mut new.findings);
-            item.steps.append(&mut new.steps);
-            new.due.retain(|due| !item.due.contains(due));
-            item.due.append(&mut new.due);
-        }
-    }
 }
 
 fn name_the_reason(state: &mut State) {

@@ -13,6 +13,7 @@ mod tree;
 mod container;
 mod containerd;
 mod full;
+mod history;
 mod image;
 mod kernel;
 mod language;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
         containerd::trials(),
         runtime::trials(),
         full::trials(),
+        history::trials(),
         kernel::trials(),
         signal::trials(),
     ];

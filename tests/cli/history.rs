@@ -1,0 +1,298 @@
+//! Runs that are finished, shown, taken back and joined: what a journal promises.
+
+use std::path::PathBuf;
+
+use crate::run::{Ran, file, nodeprep};
+use crate::space::Space;
+use crate::tree::{Image, leftovers};
+
+trials!(
+    anyone: [
+        a_cut_off_run_is_finished, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
+        what_left_the_profile_goes, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
+        a_damaged_journal, a_torn_first_record,
+    ],
+    root: [a_kernel_value_goes_back, a_key_that_left_goes_back]
+);
+
+const FSTAB: &str = "/s none swap sw\n/dev/sda1 / ext4 defaults 0 1\n";
+const PROFILE: &str = "schema = \"v1alpha1\"\nname = \"p\"\n[swap]\nstate = \"off\"\n[sysctl.keys]\n\
+                       \"net.ipv4.ip_forward\" = 1\n\"kernel.panic\" = 10\n";
+const FILE: &str = "etc/sysctl.d/kubernetes.conf";
+
+fn image() -> Image {
+    let image = Image::new(PROFILE);
+    image.add("etc/fstab", FSTAB);
+    image
+}
+
+impl Image {
+    fn profile(&self, text: &str) {
+        file(&self.root().join("../profile.toml"), text);
+    }
+
+    /// A command that needs no profile.
+    fn past(&self, arguments: &[&str]) -> Ran {
+        let root = self.root();
+        let root = ["--root", root.to_str().unwrap()];
+        nodeprep(arguments.iter().chain(&root))
+    }
+
+    fn with(&self, command: &str, option: &[&str]) -> Ran {
+        let mut arguments = self.arguments(command);
+        arguments.extend(option.iter().map(|o| (*o).to_owned()));
+        nodeprep(arguments)
+    }
+
+    fn journals(&self) -> Vec<PathBuf> {
+        let directory = self.root().join("var/lib/nodeprep/journal");
+        let mut all: Vec<PathBuf> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        all.sort();
+        all
+    }
+}
+
+fn a_cut_off_run_is_finished() {
+    let image = image();
+    image.run("apply").exits(0);
+    let journal = image.journals().remove(0);
+    let text = std::fs::read_to_string(&journal).unwrap();
+    // As if it had been killed in its last step, with half of the next record written.
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let kept = lines.len() - 2;
+    let torn = &lines[kept][..20];
+    file(&journal, lines[..kept].concat() + torn);
+    let process = journal.file_stem().unwrap().to_str().unwrap();
+    let process = process.rsplit('-').next().unwrap();
+    let temporary = format!("etc/sysctl.d/.kubernetes.conf.nodeprep-{process}");
+    image.add(&temporary, "net.ipv4.i");
+    let another = "etc/.kubernetes.conf.nodeprep-x";
+    image.add(another, "");
+    image.run("check").exits(2).says(&["cut off → finished"]);
+    image
+        .past(&["history"])
+        .says(&["cut off: the next apply finishes it"]);
+    image.run("apply").exits(0).says(&["1 fixed"]);
+    assert_eq!(leftovers(&image.root()), [image.root().join(another)]);
+    image.run("check").exits(0).never_says("cut off");
+    image
+        .past(&["history"])
+        .exits(0)
+        .says(&["cut off, finished by"]);
+    image.past(&["rollback"]).exits(0);
+    assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+    assert!(!image.root().join(FILE).exists());
+}
+
+fn what_others_changed_stays() {
+    let image = image();
+    image.run("apply").exits(0);
+    let changed = format!("#{FSTAB}# mine\n");
+    image.add("etc/fstab", &changed);
+    image
+        .past(&["rollback", "--dry-run"])
+        .exits(2)
+        .says(&["changed since", "would do:"]);
+    assert!(image.root().join(FILE).exists());
+    image
+        .past(&["rollback"])
+        .exits(2)
+        .says(&["1 blocked", "--force"]);
+    assert_eq!(image.read("etc/fstab"), changed.as_bytes());
+    assert!(!image.root().join(FILE).exists());
+    image.past(&["rollback", "--force"]).exits(0);
+    assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+fn a_run_is_named() {
+    let image = image();
+    image.run("apply").exits(0);
+    image.profile(&PROFILE.replace("= 10", "= 20"));
+    image.run("apply").exits(0);
+    image
+        .past(&["rollback", "20"])
+        .exits(64)
+        .says(&["more than one run"]);
+    image
+        .past(&["rollback", "nosuch"])
+        .exits(64)
+        .says(&["no run \"nosuch\""]);
+    image.past(&["rollback"]).exits(0);
+    assert!(
+        String::from_utf8(image.read(FILE))
+            .unwrap()
+            .contains("kernel.panic = 10\n")
+    );
+    let first = image.journals().remove(0);
+    let name = first.file_stem().unwrap().to_str().unwrap().to_owned();
+    let shown = image.past(&["history", "show", &name]);
+    shown.exits(0).says(&["edit /etc/fstab", "exact undo"]);
+    image.past(&["rollback", &name]).exits(0);
+    assert!(!image.root().join(FILE).exists());
+}
+
+fn nothing_to_take_back() {
+    let image = image();
+    image.past(&["history"]).exits(0).says(&["0 runs"]);
+    for command in ["rollback", "remove"] {
+        image
+            .past(&[command])
+            .exits(0)
+            .says(&["nothing is left to take back"]);
+    }
+    image.run("apply").exits(0);
+    image.past(&["remove"]).exits(0);
+    image
+        .past(&["rollback"])
+        .exits(0)
+        .says(&["nothing is left to take back"]);
+}
+
+fn what_left_the_profile_goes() {
+    let image = image();
+    image.add(FILE, "# before\n");
+    image.run("apply").exits(0);
+    image.profile(&PROFILE.replace("\"kernel.panic\" = 10\n", ""));
+    let left = "kernel.panic in /etc/sysctl.d/kubernetes.conf";
+    image
+        .run("check")
+        .exits(2)
+        .says(&[left, "no longer in the profile"]);
+    image.with("check", &["--keep"]).exits(0);
+    image.with("apply", &["--keep"]).exits(0);
+    image.run("apply").exits(0).says(&[left]);
+    let text = String::from_utf8(image.read(FILE)).unwrap();
+    assert!(
+        text.starts_with("# before\n") && text.contains("ip_forward = 1"),
+        "{text}"
+    );
+    assert!(!text.contains("kernel.panic"), "{text}");
+    image.run("check").exits(0);
+    image.past(&["remove"]).exits(0);
+    assert_eq!(image.read(FILE), b"# before\n");
+    assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+fn a_file_renamed() {
+    let image = image();
+    image.run("apply").exits(0);
+    image.profile(&PROFILE.replace(
+        "[sysctl.keys]",
+        "[sysctl]\nfile = \"k8s.conf\"\n[sysctl.keys]",
+    ));
+    image.run("apply").exits(0);
+    assert!(!image.root().join(FILE).exists());
+    assert!(image.root().join("etc/sysctl.d/k8s.conf").exists());
+    image.run("check").exits(0);
+}
+
+fn an_item_that_left() {
+    let image = image();
+    image.run("apply").exits(0);
+    image.profile(PROFILE.split("[sysctl").next().unwrap());
+    image.run("apply").exits(0);
+    assert!(!image.root().join(FILE).exists());
+    assert_ne!(image.read("etc/fstab"), FSTAB.as_bytes());
+    image.run("check").exits(0);
+    // Another profile's keys are not this one's to take away.
+    image.profile("schema = \"v1alpha1\"\nname = \"q\"\n[sysctl.keys]\n\"kernel.panic\" = 10\n");
+    image.run("apply").exits(0);
+    assert_ne!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+fn what_was_not_asked_for_stays() {
+    let image = image();
+    image.run("apply").exits(0);
+    image.with("apply", &["--only", "swap"]).exits(0);
+    image.with("check", &["--skip", "sysctl"]).exits(0);
+    assert!(image.root().join(FILE).exists());
+}
+
+fn joined() {
+    let image = image();
+    for value in 1..8 {
+        let profile = PROFILE.replace("= 10", &format!("= {value}"));
+        image.profile(&(profile + "[history]\nruns = 3\n"));
+        image.run("apply").exits(0);
+    }
+    assert_eq!(image.journals().len(), 3);
+    image
+        .past(&["history"])
+        .exits(0)
+        .says(&["3 runs", "folded"]);
+    image.past(&["rollback"]).exits(0);
+    assert!(
+        String::from_utf8(image.read(FILE))
+            .unwrap()
+            .contains("kernel.panic = 6\n")
+    );
+    image.past(&["remove"]).exits(0);
+    assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+    assert!(!image.root().join(FILE).exists());
+}
+
+fn a_damaged_journal() {
+    let image = image();
+    image.run("apply").exits(0);
+    let journal = image.journals().remove(0);
+    let mut text = std::fs::read(&journal).unwrap();
+    text[40] ^= 1;
+    file(&journal, text);
+    image
+        .past(&["history"])
+        .exits(0)
+        .says(&["line 1 is damaged"]);
+    image
+        .past(&["rollback"])
+        .exits(0)
+        .says(&["nothing is left"]);
+    image
+        .past(&["remove"])
+        .exits(1)
+        .says(&["line 1 is damaged", "cannot be taken back"]);
+    assert_ne!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+fn a_torn_first_record() {
+    let image = image();
+    let torn = "var/lib/nodeprep/journal/2026-01-01T00:00:00.000000Z-1.journal";
+    image.add(torn, "0a0b0c0d {\"record\":\"beg");
+    image.run("apply").exits(0);
+    assert!(!image.root().join(torn).exists());
+    image.past(&["rollback"]).exits(0);
+    assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+const FORWARD: &str =
+    "schema = \"v1alpha1\"\nname = \"p\"\n[sysctl.keys]\n\"net.ipv4.ip_forward\" = 1\n";
+
+fn a_kernel_value_goes_back() {
+    let space = Space::new(FORWARD);
+    let script =
+        r#""$0" rollback -v >"$SPACE/back"; cat /proc/sys/net/ipv4/ip_forward >"$SPACE/value""#;
+    space.run_between("", &["apply"], script).exits(0);
+    let read = |name: &str| std::fs::read_to_string(space.path(name)).unwrap();
+    assert_eq!(read("value"), "0\n", "{}", read("back"));
+    assert!(
+        read("back").contains("as nodeprep set it → 0"),
+        "{}",
+        read("back")
+    );
+}
+
+fn a_key_that_left_goes_back() {
+    let space = Space::new(FORWARD);
+    let script = r#"printf 'schema = "v1alpha1"\nname = "p"\n' >/etc/nodeprep/profile.toml
+        "$0" apply >"$SPACE/back"; cat /proc/sys/net/ipv4/ip_forward >"$SPACE/value""#;
+    space.run_between("", &["apply"], script).exits(0);
+    let read = |name: &str| std::fs::read_to_string(space.path(name)).unwrap();
+    assert_eq!(read("value"), "0\n", "{}", read("back"));
+    assert!(
+        read("back").contains("no longer in the profile"),
+        "{}",
+        read("back")
+    );
+}
