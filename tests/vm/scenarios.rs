@@ -8,6 +8,7 @@ mod netfilter;
 mod pristine;
 mod profiles;
 mod selinux;
+mod undo;
 
 use crate::image::Image;
 
@@ -27,7 +28,7 @@ pub struct Scenario {
 const EVERY: &[&str] = &["bullseye", "bookworm", "trixie", "testing"];
 
 /// All of them.
-pub const ALL: [Scenario; 7] = [
+pub const ALL: [Scenario; 8] = [
     Scenario {
         name: "pristine",
         run: pristine::run,
@@ -43,6 +44,12 @@ pub const ALL: [Scenario; 7] = [
     Scenario {
         name: "containerd",
         run: containerd::run,
+        suites: EVERY,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "undo",
+        run: undo::run,
         suites: EVERY,
         always_on: &["bookworm"],
     },
