@@ -104,7 +104,13 @@ impl Entry {
         is: Option<&Finding>,
         error: Option<&String>,
     ) -> Self {
-        let now = is.map_or(Outcome::InSync, worst);
+        let now = match is {
+            Some(is) => worst(is),
+            // An item that could not be looked at was not changed either: whatever is found now, the
+            // run has not done its work.
+            None if worst(was) == Outcome::Unknown => Outcome::Unknown,
+            None => Outcome::InSync,
+        };
         let outcome = match (now, error) {
             (Outcome::InSync | Outcome::NotApplicable, _)
                 if worst(was) > Outcome::NotApplicable =>
@@ -266,5 +272,30 @@ fn exit_code(summary: &Summary, trouble: &[String], accept_reboot: bool) -> u8 {
         3
     } else {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::ItemPlan;
+
+    fn plan(subject: &str, boot: State) -> Plan {
+        let finding = Finding::new(subject, State::InSync, boot);
+        let item = ItemPlan {
+            item: "swap",
+            findings: vec![finding],
+            ..ItemPlan::default()
+        };
+        Plan { items: vec![item] }
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_not_fixed() {
+        let before = plan("item", State::unknown("/etc/fstab: Input/output error"));
+        let after = plan("/dev/vda2", State::differs("on", "off", None));
+        let entries = Entry::judged(&before, &after, &Failures::new());
+        let outcomes: Vec<Outcome> = entries.iter().map(|entry| entry.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Unknown, Outcome::Unfixed]);
     }
 }
