@@ -104,14 +104,12 @@ impl Entry {
         is: Option<&Finding>,
         error: Option<&String>,
     ) -> Self {
-        let now = match is {
-            Some(is) => worst(is),
-            // An item that could not be looked at was not changed either: whatever is found now, the
-            // run has not done its work.
-            None if worst(was) == Outcome::Unknown => Outcome::Unknown,
-            None => Outcome::InSync,
-        };
+        let now = is.map_or(Outcome::InSync, worst);
+        let untold = worst(was) == Outcome::Unknown;
         let outcome = match (now, error) {
+            // Nothing was planned for what could not be looked at: the cause is why.
+            (Outcome::Differs, None) if untold => Outcome::Unknown,
+            (Outcome::InSync, None) if untold && is.is_none() => Outcome::Unknown,
             (Outcome::InSync | Outcome::NotApplicable, _)
                 if worst(was) > Outcome::NotApplicable =>
             {
@@ -121,11 +119,8 @@ impl Entry {
             (Outcome::Differs, None) => Outcome::Unfixed,
             (now, _) => now,
         };
-        let shown = if outcome == Outcome::Fixed {
-            was
-        } else {
-            is.unwrap_or(was)
-        };
+        let of_before = outcome == Outcome::Fixed || outcome == Outcome::Unknown && untold;
+        let shown = if of_before { was } else { is.unwrap_or(was) };
         let error = error.filter(|_| outcome == Outcome::Failed).cloned();
         Self {
             error,
