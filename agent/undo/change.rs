@@ -79,7 +79,9 @@ pub fn changes(runs: &[Run]) -> Vec<Change> {
             for what in made(&did) {
                 changes.join(&did, what);
             }
-            changes.take_out(did.step);
+            if did.ended.is_some() {
+                changes.take_out(did.step);
+            }
         }
     }
     changes.all.into_iter().flatten().collect()
@@ -113,13 +115,17 @@ impl Changes {
                 known.serves.push(subject.clone());
             }
         }
+        let before_it = known.what.clone();
         match (&mut known.what, what) {
             (What::Path { left, .. }, What::Path { left: new, .. }) => *left = new,
             (What::Value { left, .. }, What::Value { left: new, .. }) => *left = new,
             _ => {}
         }
-        if known.what.is_nothing() {
-            *slot = None;
+        match (known.what.is_nothing(), did.ended) {
+            // It was cut off and may not have come to take it back: the host knows whether it is left.
+            (true, None) => known.what = before_it,
+            (true, Some(_)) => *slot = None,
+            (false, _) => {}
         }
     }
 
