@@ -75,7 +75,9 @@ fn records(runs: &[Run]) -> Vec<Record> {
 /// The one step that makes a change.
 fn step(change: &Change) -> (Step, Prior) {
     match change.what.clone() {
-        What::Path { path, before, left } => {
+        What::Path {
+            path, before, left, ..
+        } => {
             let step = match left {
                 Left::File(content) => Step::WriteFile {
                     path,
@@ -89,7 +91,9 @@ fn step(change: &Change) -> (Step, Prior) {
             };
             (step, before)
         }
-        What::Value { path, before, left } => {
+        What::Value {
+            path, before, left, ..
+        } => {
             let step = Step::WriteKernel { path, value: left };
             (step, Prior::Value { text: before })
         }

@@ -35,6 +35,8 @@ pub enum What {
         before: Prior,
         /// What our last step there left.
         left: Left,
+        /// What it found, where it was cut off: that may be there still.
+        or: Option<Left>,
     },
     /// A kernel value.
     Value {
@@ -44,6 +46,8 @@ pub enum What {
         before: String,
         /// As written.
         left: String,
+        /// As found by a step that was cut off.
+        or: Option<String>,
     },
     /// A module that was not loaded.
     Module(String),
@@ -115,17 +119,17 @@ impl Changes {
                 known.serves.push(subject.clone());
             }
         }
-        let before_it = known.what.clone();
         match (&mut known.what, what) {
-            (What::Path { left, .. }, What::Path { left: new, .. }) => *left = new,
-            (What::Value { left, .. }, What::Value { left: new, .. }) => *left = new,
+            (What::Path { left, or, .. }, What::Path { left: l, or: o, .. }) => {
+                (*left, *or) = (l, o)
+            }
+            (What::Value { left, or, .. }, What::Value { left: l, or: o, .. }) => {
+                (*left, *or) = (l, o);
+            }
             _ => {}
         }
-        match (known.what.is_nothing(), did.ended) {
-            // It was cut off and may not have come to take it back: the host knows whether it is left.
-            (true, None) => known.what = before_it,
-            (true, Some(_)) => *slot = None,
-            (false, _) => {}
+        if known.what.is_nothing() {
+            *slot = None;
         }
     }
 
@@ -180,6 +184,7 @@ fn is_frame(line: &str) -> bool {
 }
 
 fn made(did: &Did<'_>) -> Vec<What> {
+    let cut_off = did.ended.is_none();
     let path = |path: &Path, left: Left| {
         let path = match did.prior {
             Prior::File { path, .. } => path,
@@ -189,6 +194,7 @@ fn made(did: &Did<'_>) -> Vec<What> {
             path: path.to_owned(),
             before: did.prior.clone(),
             left,
+            or: cut_off.then(|| Left::found(did.prior)).flatten(),
         }]
     };
     match (did.step, did.prior) {
@@ -208,6 +214,7 @@ fn made(did: &Did<'_>) -> Vec<What> {
             path: path.clone(),
             before: text.clone(),
             left: value.clone(),
+            or: cut_off.then(|| text.clone()),
         }],
         (Step::LoadModule { .. }, Prior::Modules { missing }) => {
             // In load order, as all else is.
@@ -271,14 +278,29 @@ impl What {
     /// Whether the last step left what was there before the first.
     fn is_nothing(&self) -> bool {
         match self {
-            Self::Value { before, left, .. } => same_value(before, left),
-            Self::Path { before, left, .. } => left.is_what_was(before),
+            Self::Value {
+                before, left, or, ..
+            } => same_value(before, left) && or.as_ref().is_none_or(|or| same_value(before, or)),
+            Self::Path {
+                before, left, or, ..
+            } => left.is_what_was(before) && or.as_ref().is_none_or(|or| or.is_what_was(before)),
             Self::Module(_) | Self::Swap(_) | Self::Rules(..) => false,
         }
     }
 }
 
 impl Left {
+    /// What a step found, as if another had left it.
+    fn found(prior: &Prior) -> Option<Self> {
+        match prior {
+            Prior::Absent => Some(Self::Nothing),
+            Prior::File { file, .. } => Some(Self::Restored(file.clone())),
+            Prior::Link { target } => Some(Self::Link(target.clone())),
+            Prior::Directory => Some(Self::Directory),
+            Prior::Value { .. } | Prior::Modules { .. } | Prior::Swap(_) => None,
+        }
+    }
+
     fn is_what_was(&self, before: &Prior) -> bool {
         match (self, before) {
             (Self::Nothing, Prior::Absent) | (Self::Directory, Prior::Directory) => true,

@@ -40,8 +40,18 @@ pub fn add(
         return Ok(());
     }
     let stands = match &change.what {
-        What::Path { path, before, left } => of_path(host, path, before, left)?,
-        What::Value { path, before, left } => of_value(host, path, before, left)?,
+        What::Path {
+            path,
+            before,
+            left,
+            or,
+        } => of_path(host, path, before, left, or.as_ref())?,
+        What::Value {
+            path,
+            before,
+            left,
+            or,
+        } => of_value(host, path, before, [Some(left), or.as_ref()])?,
         What::Module(name) => of_module(host, name, all)?,
         What::Swap(area) => of_swap(host, area)?,
         What::Rules(tool, rules) => {
@@ -79,7 +89,13 @@ pub fn add(
     Ok(())
 }
 
-fn of_path(host: &Host, path: &Path, before: &Prior, left: &Left) -> Result<Stands> {
+fn of_path(
+    host: &Host,
+    path: &Path,
+    before: &Prior,
+    left: &Left,
+    or: Option<&Left>,
+) -> Result<Stands> {
     let now = host.found(path)?;
     if is_back(&now, before) {
         return Ok(Stands::Back);
@@ -92,7 +108,8 @@ fn of_path(host: &Host, path: &Path, before: &Prior, left: &Left) -> Result<Stan
     if *left == Left::Directory && !host.list(path)?.is_empty() {
         return Ok(Stands::Changed("others have put files there".into(), None));
     }
-    Ok(match left.is_there(&now, before) {
+    let ours = left.is_there(&now, before) || or.is_some_and(|or| or.is_there(&now, before));
+    Ok(match ours {
         true => Stands::Ours("as nodeprep left it", to.into(), step),
         // A directory is in the way of a file: that is more than a changed file.
         false if now == Prior::Directory => Stands::Changed("it is a directory now".into(), None),
@@ -127,7 +144,7 @@ fn is_back(now: &Prior, before: &Prior) -> bool {
     }
 }
 
-fn of_value(host: &Host, path: &Path, before: &str, left: &str) -> Result<Stands> {
+fn of_value(host: &Host, path: &Path, before: &str, left: [Option<&String>; 2]) -> Result<Stands> {
     let step = Step::WriteKernel {
         path: path.to_owned(),
         value: before.to_owned(),
@@ -135,7 +152,7 @@ fn of_value(host: &Host, path: &Path, before: &str, left: &str) -> Result<Stands
     Ok(match host.text(path)? {
         None => Stands::Back,
         Some(now) if same_value(&now, before) => Stands::Back,
-        Some(now) if same_value(&now, left) => {
+        Some(now) if left.iter().flatten().any(|left| same_value(&now, left)) => {
             Stands::Ours("as nodeprep set it", before.to_owned(), step)
         }
         Some(now) => Stands::Changed(format!("changed since, to {}", now.trim_end()), Some(step)),
