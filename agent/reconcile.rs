@@ -13,7 +13,7 @@ use crate::plan::{ItemPlan, Plan, PlannedStep};
 use crate::profile::History;
 use crate::report::{Entry, ReportedStep};
 use crate::runs::{self, Runs};
-use crate::step::{Due, Step};
+use crate::step::Step;
 use crate::undo::{self, Others};
 
 /// What a run that was cut off is reported under, beside the items.
@@ -53,22 +53,10 @@ impl<'a> Wanted<'a> {
 pub struct Account {
     /// The judged subjects.
     pub entries: Vec<Entry>,
-    /// The steps that were done or tried, or would be, in order.
-    pub steps: Vec<ReportedStep>,
-    /// What was done or tried once after the steps, or would be, in order.
-    pub due: Vec<Due>,
-    /// Trouble that belongs to no subject: a daemon-reload that failed, a signal, a full disk.
-    pub trouble: Vec<String>,
+    /// What was done or tried, or would be.
+    pub deeds: Deeds,
     /// What may not come back exactly where things are taken back.
     pub reservations: Vec<String>,
-}
-
-impl Account {
-    /// Whether the host may be another than before.
-    #[must_use]
-    pub fn changed_something(&self) -> bool {
-        !(self.steps.is_empty() && self.due.is_empty())
-    }
 }
 
 /// Looks at the host, judges it as it is, and says what apply would do.
@@ -296,18 +284,19 @@ fn foretell(host: &mut Host, plan: &Plan) -> Account {
     };
     Account {
         entries: Entry::found(plan),
-        steps: plan.steps().map(report).collect(),
-        due: plan.due(),
-        ..Account::default()
+        deeds: Deeds {
+            steps: plan.steps().map(report).collect(),
+            due: plan.due(),
+            ..Deeds::default()
+        },
+        reservations: Vec::new(),
     }
 }
 
 fn account(before: &Plan, after: &Plan, deeds: Deeds) -> Account {
     Account {
         entries: Entry::judged(before, after, &deeds.failed),
-        steps: deeds.steps,
-        due: deeds.due,
-        trouble: deeds.trouble,
+        deeds,
         reservations: Vec::new(),
     }
 }

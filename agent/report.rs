@@ -205,12 +205,12 @@ impl Report {
             profile: profile.to_owned(),
             host,
             time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            exit_code: exit_code(&summary, &account.trouble, accept_reboot),
+            exit_code: exit_code(&summary, &account.deeds.trouble, accept_reboot),
             entries: account.entries,
             reservations: account.reservations,
-            steps: account.steps,
-            due: account.due.iter().map(ToString::to_string).collect(),
-            trouble: account.trouble,
+            steps: account.deeds.steps,
+            due: account.deeds.due.iter().map(ToString::to_string).collect(),
+            trouble: account.deeds.trouble,
             summary,
         }
     }

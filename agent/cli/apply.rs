@@ -27,7 +27,7 @@ pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
         ..wanted(&profile, target)
     };
     let account = reconcile::apply(&mut host, &wanted, &signals)?;
-    if let Some(time) = args.confirm.filter(|_| account.changed_something()) {
+    if let Some(time) = args.confirm.filter(|_| account.deeds.any()) {
         confirm::ask(time);
     }
     let report = Report::new(

@@ -63,7 +63,7 @@ fn take_back(
         false => {
             let signals = Signals::watch()?;
             let account = reconcile::rollback(&mut host, command, first, others, &signals)?;
-            if account.trouble.is_empty() {
+            if account.deeds.trouble.is_empty() {
                 dismiss(&host)?;
             }
             account

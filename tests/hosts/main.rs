@@ -61,9 +61,9 @@ fn an_image_is_done_in_one_apply() {
                 reconcile::apply(&mut image, &Wanted::whole(&name, &items), &signals).unwrap()
             };
             let what = format!("{} {name}", captured.name);
-            assert_eq!(apply().trouble, [""; 0], "{what}");
+            assert_eq!(apply().deeds.trouble, [""; 0], "{what}");
             assert!(
-                apply().steps.is_empty(),
+                apply().deeds.steps.is_empty(),
                 "{what}: the second apply did something"
             );
         }
@@ -81,14 +81,14 @@ fn what_an_image_got_is_taken_back() {
             let signals = Signals::default();
             let wanted = Wanted::whole(&name, &items);
             let done = reconcile::apply(&mut image, &wanted, &signals).unwrap();
-            assert!(done.steps.is_empty() || files(&tree) != before);
+            assert!(done.deeds.steps.is_empty() || files(&tree) != before);
             let what = format!("{} {name}", captured.name);
-            if done.steps.is_empty() {
+            if done.deeds.steps.is_empty() {
                 continue;
             }
             let back = reconcile::rollback(&mut image, "rollback", 0, Others::Stay, &signals);
             let back = back.unwrap();
-            assert_eq!(back.trouble, [""; 0], "{what}");
+            assert_eq!(back.deeds.trouble, [""; 0], "{what}");
             let outcomes = back.entries.iter().filter(|e| e.outcome != Outcome::Fixed);
             assert_eq!(outcomes.collect::<Vec<_>>().len(), 0, "{what}: {back:?}");
             let after = files(&tree);
