@@ -5,11 +5,12 @@
 # make vm-all the real machines of every suite, results into tests/vm/RESULTS.md
 # make bench  what a check costs, into BENCHMARKS.md
 # make lint   what CI checks before the tests
+# make deny   licences, versions and sources of the crates; installs what it needs
 
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: all static demo test vm-all bench lint tools
+.PHONY: all static demo test vm-all bench lint deny tools
 
 all:
 	cargo build --release
@@ -46,6 +47,11 @@ lint:
 	cargo fmt --check
 	rustfmt --check $$(git ls-files 'agent/items/*.rs')
 	cargo clippy --all-targets -- -D warnings
+	@places=$$(git grep -l 'unsafe_code)' agent); \
+	[ "$$places" = agent/host/syscall.rs ] || { echo "unsafe code is for agent/host/syscall.rs alone: $$places" >&2; exit 1; }
+
+deny:
+	tests/deny.sh
 
 tools:
 	tests/vm/install.sh
