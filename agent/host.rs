@@ -19,6 +19,7 @@ mod store;
 mod syscall;
 mod time;
 mod unit;
+mod walk;
 mod write;
 
 use std::cell::{OnceCell, RefCell};

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag};
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
+use super::walk::open_in;
 use super::{Host, Origin};
 use crate::error::{Result, trouble};
 
@@ -45,24 +46,8 @@ pub enum Kind {
 /// Opens the root of a tree.
 pub(super) fn open_root(dir: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let root = nix::fcntl::open(dir, flags, Mode::empty())
-        .map_err(|e| trouble!("{}: {}: give a directory", dir.display(), e.desc()))?;
-    match open_in(&root, Path::new("."), OFlag::O_PATH) {
-        Err(Errno::ENOSYS) => Err(trouble!(
-            "{}: this kernel can't keep links inside a tree (no openat2(2)): it needs Linux 5.6, \
-             or a run on the machine itself, without --root",
-            dir.display()
-        )),
-        _ => Ok(root),
-    }
-}
-
-/// Opens a path below a directory that no link can lead out of (openat2(2), RESOLVE_IN_ROOT).
-fn open_in(root: &OwnedFd, inside: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    nix::fcntl::openat2(root, inside, how)
+    nix::fcntl::open(dir, flags, Mode::empty())
+        .map_err(|e| trouble!("{}: {}: give a directory", dir.display(), e.desc()))
 }
 
 impl Host {

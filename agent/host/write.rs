@@ -12,14 +12,13 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{Gid, Uid, UnlinkatFlags};
 
 use super::files::{attributes, kind_of};
+use super::walk::Last;
 use super::{Host, Kind};
 use crate::error::{Error, Result, trouble};
 use crate::step::Owner;
 
 /// Mode of a file we make: configuration, nothing secret.
 const NEW_FILE: u32 = 0o644;
-/// Links followed to a shared file before we call it a loop (the kernel's own limit is 40).
-const MOST_LINKS: usize = 16;
 
 impl Host {
     /// Gives `path` the bytes of `content`: written to a new file beside it, made durable, given
@@ -125,35 +124,21 @@ impl Host {
 
     /// The file that a shared path really names.
     pub(super) fn follow(&self, path: &Path) -> Result<PathBuf> {
-        let mut path = path.to_owned();
-        for _ in 0..MOST_LINKS {
-            let Some(target) = self.link(&path)? else {
-                return Ok(path);
-            };
-            self.writable_parent(&path)?;
-            path = path
-                .parent()
-                .map_or_else(|| target.clone(), |dir| dir.join(&target));
-        }
-        Err(trouble!(
-            "{}: too many symbolic links: mend them",
-            path.display()
-        ))
+        Ok(self.place(path, Last::Follow)?.path)
     }
 
     /// The directory to write in, refused where others than root could swap names under us.
     fn writable_parent(&self, path: &Path) -> Result<(OwnedFd, OsString)> {
-        let (dir, name) = self
-            .beside(path)
-            .map_err(|error| explain(path, &error.into()))?;
-        let stat = nix::sys::stat::fstat(&dir).map_err(|error| explain(path, &error.into()))?;
+        let place = self.place(path, Last::Keep)?;
+        let stat =
+            nix::sys::stat::fstat(&place.dir).map_err(|error| explain(path, &error.into()))?;
         if stat.st_mode & 0o002 != 0 {
             let parent = path.parent().unwrap_or(path).display();
             return Err(trouble!(
                 "{parent} can be written by everyone: nothing is written there"
             ));
         }
-        Ok((dir, name))
+        Ok((place.dir, place.name))
     }
 }
 
@@ -248,7 +233,7 @@ fn temporary_name_of(name: &OsStr, process: &str) -> OsString {
 }
 
 /// Says which file, what stood in the way, that it is as it was, and what to do.
-fn explain(path: &Path, error: &std::io::Error) -> Error {
+pub(super) fn explain(path: &Path, error: &std::io::Error) -> Error {
     let advice = advice(error);
     trouble!("{}: {error}; it is as it was: {advice}", path.display())
 }
@@ -262,6 +247,10 @@ pub(super) fn advice(error: &std::io::Error) -> &'static str {
         Some(Errno::EBUSY) => "it is a mount point: change it where it is mounted from",
         Some(Errno::EISDIR) => "it is a directory: move it away",
         Some(Errno::ENOTDIR) => "something on its path is no directory",
+        Some(Errno::ELOOP) => "too many symbolic links: mend them",
+        Some(Errno::ENAMETOOLONG) => "give it a shorter name",
+        Some(Errno::EFBIG) => "raise the limit for the size of files (ulimit -f)",
+        Some(Errno::EMFILE | Errno::ENFILE) => "raise the limit for open files (ulimit -n)",
         _ => "see the kernel's log",
     }
 }

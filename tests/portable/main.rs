@@ -13,6 +13,7 @@ mod program;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output};
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 trials!(
-    anyone: [the_same_answers, trees_need_a_newer_one, newer_calls],
+    anyone: [the_same_answers, trees, newer_calls],
     root: [empty_root, empty_root_of_an_old_kernel, applies]
 );
 
@@ -98,18 +99,40 @@ fn the_same_answers() {
     }
 }
 
-/// Only to look into a tree it needs a call that old kernels have not.
-fn trees_need_a_newer_one() {
-    let output = on_old_kernel(program::path())
-        .args(["check", "--root", "/", "kubeadm-worker"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(
-        said(&output).contains("needs Linux 5.6"),
-        "{}",
-        said(&output)
-    );
+/// Without openat2(2) as with it no link leads out of a tree.
+fn trees() {
+    let space = tempfile::tempdir().unwrap();
+    let path = |path: &str| space.path().join(path);
+    let profile = "schema = \"v1alpha1\"\n[swap]\nstate = \"off\"\n[crictl]\ntimeout = 10\n";
+    fs::write(path("profile.toml"), profile).unwrap();
+    for old in [false, true] {
+        let root = path(if old { "old" } else { "new" });
+        fs::create_dir_all(root.join("usr/share")).unwrap();
+        symlink("/usr/../../../usr/share/", root.join("etc")).unwrap();
+        // An absolute link: the file is the one below the root that has this name there.
+        symlink(path("outside"), root.join("usr/share/fstab")).unwrap();
+        let inside = root.join(path("outside").strip_prefix("/").unwrap());
+        fs::create_dir_all(inside.parent().unwrap()).unwrap();
+        fs::write(&inside, "/s none swap sw\n").unwrap();
+        fs::write(path("outside"), "/s none swap sw\n").unwrap();
+        let mut command = match old {
+            true => on_old_kernel(program::path()),
+            false => Command::new(program::path()),
+        };
+        let output = command
+            .args(["apply", "--root"])
+            .arg(&root)
+            .arg(path("profile.toml"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(fs::read_to_string(inside).unwrap(), "#/s none swap sw\n");
+        assert_eq!(
+            fs::read_to_string(path("outside")).unwrap(),
+            "/s none swap sw\n"
+        );
+        assert!(root.join("usr/share/crictl.yaml").is_file());
+    }
 }
 
 fn applies() {
@@ -138,7 +161,14 @@ fn applies() {
 }
 
 /// What is tried first and has a way round; a new one here wants a look at its way round.
-const TRIED: [&str; 4] = ["getrandom", "rseq", "statx", "close_range"];
+const TRIED: [&str; 6] = [
+    "getrandom",
+    "rseq",
+    "statx",
+    "close_range",
+    "openat2",
+    "renameat2",
+];
 
 fn newer_calls() {
     let trace = tempfile::NamedTempFile::new().unwrap();
