@@ -125,5 +125,7 @@ fn listen(cli: &Cli) {
         .with_ansi(false)
         .with_target(false)
         .without_time()
+        // It would tell stderr that stderr can't be written, and panic in the middle of a step.
+        .log_internal_errors(false)
         .init();
 }

@@ -16,6 +16,7 @@ mod profiles;
 mod ready;
 mod signals;
 mod store;
+mod surroundings;
 mod syscall;
 mod time;
 mod unit;
@@ -41,6 +42,7 @@ pub use perform::Prior;
 pub use profiles::{ProfileFile, default_profile, read_profile};
 pub use signals::Signals;
 pub use store::Store;
+pub use surroundings::leave_surroundings;
 pub use time::BLUR;
 
 /// What a host's answers are taken from.

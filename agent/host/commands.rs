@@ -56,6 +56,8 @@ impl Host {
         };
         let handle = expression
             .full_env([("PATH", PATH), ("LC_ALL", "C.UTF-8")])
+            // Ours may be gone, or on a file system that someone wants to unmount.
+            .dir("/")
             .stdout_to_stderr()
             .stderr_capture()
             .unchecked()

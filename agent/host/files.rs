@@ -106,10 +106,10 @@ impl Host {
     }
 
     /// The names in a directory, sorted by byte value; none where there is no such directory.
-    /// Names that are not UTF-8 are left out: no configuration we know has one.
     ///
     /// # Errors
-    /// Where the directory exists and cannot be read.
+    /// Where the directory exists and cannot be read, or has a name that is not UTF-8: no
+    /// configuration we know has one, but who reads the directory would not leave it out.
     pub fn list(&self, dir: &Path) -> Result<Rc<[String]>> {
         if self.origin == Origin::Image && is_runtime(dir) {
             return Ok(Rc::from([]));
@@ -291,9 +291,15 @@ impl Host {
         let mut buffer = [MaybeUninit::uninit(); NAMES_BUFFER];
         let mut entries = rustix::fs::RawDir::new(fd, &mut buffer);
         while let Some(entry) = entries.next() {
-            match entry?.file_name().to_str() {
-                Ok("." | "..") | Err(_) => {}
+            let entry = entry?;
+            match entry.file_name().to_str() {
+                Ok("." | "..") => {}
                 Ok(name) => names.push(name.to_owned()),
+                Err(_) => {
+                    let name = entry.file_name().to_bytes().escape_ascii();
+                    let text = format!("\"{name}\" in it is a name that is not UTF-8: rename it");
+                    return Err(std::io::Error::other(text));
+                }
             }
         }
         Ok(names)
