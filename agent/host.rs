@@ -4,6 +4,7 @@
 
 mod commands;
 mod cri;
+mod exchange;
 mod facts;
 mod files;
 mod firewall;
@@ -14,6 +15,7 @@ mod overlay;
 mod perform;
 mod profiles;
 mod ready;
+mod recover;
 mod signals;
 mod store;
 mod surroundings;
@@ -34,6 +36,7 @@ use crate::error::Result;
 use crate::firewall::Ruleset;
 
 pub use cri::{Cri, CriAnswer};
+pub use exchange::changed;
 pub use facts::Facts;
 pub use files::Kind;
 pub use lock::RunLock;

@@ -129,7 +129,8 @@ impl<'a> Performer<'a> {
 
     fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> bool {
         let mut before = Vec::new();
-        let done = match host.prior(&planned.step) {
+        let prior = host.prior(&planned.step);
+        let done = match prior.and_then(|prior| planned.still_fits(&prior).map(|()| prior)) {
             Err(error) => Err(error),
             Ok(prior) => {
                 before.extend_from_slice(prior.content());
@@ -137,7 +138,7 @@ impl<'a> Performer<'a> {
                 let Some(number) = self.written(record) else {
                     return false;
                 };
-                let done = host.perform(&planned.step);
+                let done = host.perform(&planned.step, &prior);
                 let error = done.as_ref().err().map(ToString::to_string);
                 let record = self.journal.done(host, number, error);
                 self.written(record);
@@ -214,6 +215,7 @@ impl<'a> Performer<'a> {
         let path = step.file().map(|path| path.display().to_string());
         let error = format!("{error}; {} is as it was", path.unwrap_or_default());
         let back = PlannedStep {
+            seen: Some(done.planned.step.content().into()),
             step,
             ..done.planned
         };

@@ -2,13 +2,14 @@
 //! it, and making it again afterwards is the verification.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::finding::{Finding, State};
-use crate::host::Host;
+use crate::host::{Host, Prior, changed};
 use crate::items::{Item, Stage};
 use crate::step::{Aspect, Due, Owner, Step};
 
@@ -22,6 +23,24 @@ pub struct PlannedStep {
     pub aspect: Aspect,
     /// The subjects of the item that need it.
     pub serves: Vec<String>,
+    /// The file's bytes it was planned on, where that matters: none or nothing is empty.
+    #[serde(skip)]
+    pub seen: Option<Rc<[u8]>>,
+}
+
+impl PlannedStep {
+    /// Fails where the file is no longer what the step was planned on: an editor has saved it since.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn still_fits(&self, prior: &Prior) -> Result<()> {
+        match (&self.seen, prior) {
+            (Some(seen), Prior::Absent | Prior::File { .. }) if prior.content() != &**seen => {
+                Err(changed(self.step.file().unwrap_or(Path::new(""))))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What one item found and would do.
@@ -66,6 +85,7 @@ impl ItemPlan {
             step,
             aspect,
             serves,
+            seen: None,
         });
     }
 }
@@ -164,7 +184,7 @@ fn mask(plan: &mut ItemPlan, host: &Host, boots_by_systemd: bool) {
 /// lets the next item see the host as these steps would leave it.
 fn lay_over(host: &mut Host, one: &mut ItemPlan, before: &Plan) -> Result<()> {
     let mut steps = Vec::with_capacity(one.steps.len());
-    for planned in std::mem::take(&mut one.steps) {
+    for mut planned in std::mem::take(&mut one.steps) {
         if let Some((other, path)) = owner_of(before, &planned.step) {
             return Err(crate::error::trouble!(
                 "{} is written by [{other}] already: give one of the two another file name",
@@ -178,6 +198,10 @@ fn lay_over(host: &mut Host, one: &mut ItemPlan, before: &Plan) -> Result<()> {
                 step,
                 ..planned.clone()
             });
+        }
+        if let Step::WriteFile { path, .. } = &planned.step {
+            // What can't be read was not planned on, and the step will say so.
+            planned.seen = host.bytes(path).ok().map(Option::unwrap_or_default);
         }
         host.lay_over(&planned.step)?;
         steps.push(planned);

@@ -267,9 +267,7 @@ fn clear(host: &Host, runs: &Runs) -> Result<Option<String>> {
     }
     let process = run.id.rsplit('-').next().unwrap_or_default();
     for did in run.steps().iter().filter(|did| did.ended.is_none()) {
-        if let Some(path) = did.step.file() {
-            host.discard_temporary(path, process)?;
-        }
+        host.recover(did.step, did.prior, process)?;
     }
     Ok(Some(run.id.clone()))
 }

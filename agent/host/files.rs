@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -25,7 +25,10 @@ const PROC_BUFFER: usize = 4096;
 const NAMES_BUFFER: usize = 8192;
 /// Larger files are refused: nothing we read comes near (modules.dep is below 2 MiB), and a sparse
 /// file must not take the machine's memory.
-const LARGEST_FILE: u64 = 16 << 20;
+pub(super) const LARGEST_FILE: u64 = 16 << 20;
+
+/// The device that masks are links to, as a number (Documentation/admin-guide/devices.txt).
+const NULL_DEVICE: u64 = nix::sys::stat::makedev(1, 3);
 
 /// The kernel's limit for one value and for the list of names (xattr(7), XATTR_SIZE_MAX).
 const LARGEST_ATTRIBUTE: usize = 64 << 10;
@@ -250,15 +253,17 @@ impl Host {
             // A live machine has a /dev/null to open.
             Err(Errno::ENOENT | Errno::ENOTDIR) if self.origin == Origin::Live => return Ok(None),
             Err(Errno::ENOENT | Errno::ENOTDIR) => return self.dangling(path),
+            // A socket, or a device without a driver (open(2)).
+            Err(Errno::ENXIO) => return Err(no_file()),
             Err(error) => return Err(error.into()),
         };
         let file = File::from(fd);
         let meta = file.metadata()?;
-        if meta.file_type().is_char_device() {
-            return self.dangling(path);
+        if meta.file_type().is_char_device() && meta.rdev() == NULL_DEVICE {
+            return Ok(Some(Vec::new()));
         }
         if !meta.is_file() {
-            return Err(std::io::Error::other("is not a regular file: move it away"));
+            return Err(no_file());
         }
         if meta.len() > LARGEST_FILE {
             return Err(std::io::Error::other(
@@ -332,6 +337,10 @@ fn read_all(mut file: File, first: usize, whole: bool) -> std::io::Result<Vec<u8
     }
     bytes.truncate(filled);
     Ok(bytes)
+}
+
+pub(super) fn no_file() -> std::io::Error {
+    std::io::Error::other("is not a regular file: move it away")
 }
 
 /// What only a running system has.

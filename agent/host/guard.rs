@@ -42,7 +42,7 @@ impl Host {
         }
         let write = |path: &str, text: String| {
             let path = Path::new(path);
-            self.replace(path, text.as_bytes(), Owner::Ours)
+            self.replace(path, text.as_bytes(), Owner::Ours, &self.found(path)?)
         };
         write(SERVICE, service(run, &program()?))?;
         write(TIMER, timer(time))?;
@@ -50,7 +50,7 @@ impl Host {
         if let Some(directory) = wants.parent() {
             self.make_directory(directory)?;
         }
-        self.replace_link(wants, Path::new(SERVICE))?;
+        self.replace_link(wants, Path::new(SERVICE), &self.found(wants)?)?;
         self.run(&["systemctl", "daemon-reload"])?;
         self.restart_guard()
     }

@@ -1,15 +1,16 @@
 //! The one place where steps are done. What was there before is read first, for the journal.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
 use nix::unistd::UnlinkatFlags;
 use procfs::FromRead;
 use serde::{Deserialize, Serialize};
 
-use super::files::{attributes, kind_of};
+use super::exchange::there;
 use super::{Host, Kind, Origin};
 use crate::error::{Result, trouble};
 use crate::items::swap::{self, Area};
@@ -112,6 +113,22 @@ impl Host {
         }
     }
 
+    /// Whether a step's file has, or gets, a mode that lets not everyone read it.
+    #[must_use]
+    pub fn is_private(&self, step: &Step) -> bool {
+        let by_mode = |mode: u32| mode & 0o004 == 0;
+        let now = |path: &Path| match self.open(path, OFlag::O_PATH).and_then(fstat) {
+            Ok(stat) => by_mode(stat.st_mode),
+            // A new file is for everyone; where we can't tell, nothing is told.
+            Err(error) => !matches!(error, Errno::ENOENT | Errno::ENOTDIR),
+        };
+        match step {
+            Step::RestoreFile { path, file } => by_mode(file.mode) || now(path),
+            Step::WriteFile { path, .. } => now(path),
+            _ => false,
+        }
+    }
+
     /// What is at a path now, links not followed.
     ///
     /// # Errors
@@ -120,21 +137,23 @@ impl Host {
         self.prior_file(path)
     }
 
-    /// Does one step. What it changed is seen by this host only after [`Host::refresh`].
+    /// Does one step, if what it changes still is what [`Host::prior`] saw. What it changed is seen by
+    /// this host only after [`Host::refresh`].
     ///
     /// # Errors
-    /// Where the kernel, the file system or a program refuses; files are then as they were.
-    pub fn perform(&self, step: &Step) -> Result<()> {
+    /// Where someone else was quicker, or the kernel, the file system or a program refuses; files are
+    /// then as they were.
+    pub fn perform(&self, step: &Step, prior: &Prior) -> Result<()> {
         tracing::info!("{step}");
         match step {
             Step::WriteFile {
                 path,
                 content,
                 owner,
-            } => self.replace(path, content, *owner),
-            Step::WriteLink { path, target } => self.replace_link(path, target),
-            Step::RestoreFile { path, file } => self.restore(path, file),
-            Step::RemoveFile { path } => self.remove(path, UnlinkatFlags::NoRemoveDir),
+            } => self.replace(path, content, *owner, prior),
+            Step::WriteLink { path, target } => self.replace_link(path, target, prior),
+            Step::RestoreFile { path, file } => self.restore(path, file, prior),
+            Step::RemoveFile { path } => self.take_away(path, prior),
             Step::MakeDirectory { path } => self.make_directory(path),
             Step::RemoveDirectory { path } => self.remove(path, UnlinkatFlags::RemoveDir),
             Step::WriteKernel { path, value } => self.running()?.write_kernel(path, value),
@@ -191,29 +210,10 @@ impl Host {
             }
             Some(Kind::File | Kind::Other) => {}
         }
-        let read = || -> std::io::Result<Prior> {
-            let fd = self.open(
-                path,
-                OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW,
-            )?;
-            let stat = nix::sys::stat::fstat(&fd)?;
-            if kind_of(&stat) != Kind::File {
-                return Err(std::io::Error::other("is no regular file: move it away"));
-            }
-            let attributes = attributes(&fd)?;
-            let mut content = Vec::new();
-            std::fs::File::from(fd).read_to_end(&mut content)?;
-            let file = crate::step::File {
-                content,
-                mode: stat.st_mode & 0o7777,
-                uid: stat.st_uid,
-                gid: stat.st_gid,
-                attributes,
-            };
-            let path = path.to_owned();
-            Ok(Prior::File { path, file })
-        };
-        read().map_err(|error| trouble!("{}: {error}", path.display()))
+        self.beside(path)
+            .map_err(std::io::Error::from)
+            .and_then(|(dir, name)| there(&dir, &name, path))
+            .map_err(|error| trouble!("{}: {error}", path.display()))
     }
 
     fn write_kernel(&self, path: &Path, value: &str) -> Result<()> {

@@ -80,7 +80,8 @@ impl Host {
             gid: nix::unistd::getegid().as_raw(),
             attributes: Vec::new(),
         };
-        self.restore(&journal::path(id), &file)
+        let path = journal::path(id);
+        self.restore(&path, &file, &self.found(&path)?)
     }
 
     /// Removes a journal.

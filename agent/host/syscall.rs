@@ -35,6 +35,20 @@ pub(super) fn swapon(area: &Path, priority: i32) -> std::io::Result<()> {
     }
 }
 
+/// Whether a process has a file open for writing, or mapped so. The kernel lends out nothing of such
+/// a file (fcntl(2), F_SETLEASE; fs/locks.c, `check_conflicting_open`); a file system that lends
+/// nothing at all can't tell, and it counts as not.
+pub(super) fn is_being_written(file: &impl AsFd) -> bool {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: these commands take an integer, and change nothing but the lease of a descriptor that
+    // is open for as long as it is borrowed.
+    let lease = |kind: libc::c_int| unsafe { libc::fcntl(fd, libc::F_SETLEASE, kind) };
+    let refused = Errno::result(lease(libc::F_RDLCK)) == Err(Errno::EAGAIN);
+    // Given back at once: who opens the file for writing would have to wait for it.
+    lease(libc::F_UNLCK);
+    refused
+}
+
 /// getsockopt(2) for an option that reads its question from the buffer it answers into, as those of
 /// legacy iptables do.
 pub(super) fn table_option(
