@@ -154,7 +154,7 @@ impl<'a> Performer<'a> {
         };
         self.deeds
             .steps
-            .push(ReportedStep::new(item, planned, before));
+            .push(ReportedStep::new(host, item, planned, &before));
         if let Err(error) = &done {
             tracing::warn!("{}: {error}", planned.step);
             for subject in &planned.serves {

@@ -278,7 +278,7 @@ fn foretell(host: &mut Host, plan: &Plan) -> Account {
     let before = |step: &Step| step.file().and_then(|path| host.bytes(path).ok()?);
     let report = |(item, planned): (&'static str, &PlannedStep)| {
         let before = before(&planned.step).unwrap_or_default();
-        ReportedStep::new(item, planned, before.to_vec())
+        ReportedStep::new(host, item, planned, &before)
     };
     Account {
         entries: Entry::found(plan),

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::finding::{Finding, State};
-use crate::host::Facts;
+use crate::host::{Facts, Host};
 use crate::performer::Failures;
 use crate::plan::{Plan, PlannedStep};
 use crate::reconcile::Account;
+use crate::step::hidden;
 
 /// Version of the json view; a change that could break a reader raises it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -223,23 +224,34 @@ pub struct ReportedStep {
     pub item: &'static str,
     /// In words.
     pub text: String,
-    /// The step.
+    /// The step; a file's content only where everyone may read the file.
     #[serde(flatten)]
     pub planned: PlannedStep,
     /// The content of its file before, for the difference.
     #[serde(skip)]
     pub before: Vec<u8>,
+    /// Whether not everyone may read its file: a report is passed on, so its content is not in it.
+    #[serde(skip)]
+    pub is_private: bool,
 }
 
 impl ReportedStep {
     /// A step of an item.
     #[must_use]
-    pub fn new(item: &'static str, planned: &PlannedStep, before: Vec<u8>) -> Self {
+    pub fn new(host: &Host, item: &'static str, planned: &PlannedStep, before: &[u8]) -> Self {
+        let is_private = host.is_private(&planned.step);
+        let mut planned = planned.clone();
+        let mut before = before.to_vec();
+        if is_private {
+            planned.step.hide_content();
+            before = hidden(&before);
+        }
         Self {
             item,
             text: planned.step.to_string(),
-            planned: planned.clone(),
+            planned,
             before,
+            is_private,
         }
     }
 }

@@ -280,6 +280,18 @@ impl Step {
         }
     }
 
+    /// Puts what [`hidden`] says in the place of a file's content.
+    pub fn hide_content(&mut self) {
+        if let Self::WriteFile { content, .. }
+        | Self::RestoreFile {
+            file: File { content, .. },
+            ..
+        } = self
+        {
+            *content = hidden(content);
+        }
+    }
+
     /// The file system path the step changes, where it is a file, link or directory.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
@@ -353,6 +365,13 @@ impl fmt::Display for Due {
             Self::FlushJournal => f.write_str("journalctl --flush"),
         }
     }
+}
+
+/// What may be told of a content that not everyone may read.
+#[must_use]
+pub fn hidden(content: &[u8]) -> Vec<u8> {
+    let lines = content.split_inclusive(|byte| *byte == b'\n').count();
+    format!("({lines} lines that not everyone may read)").into_bytes()
 }
 
 /// A file's content in JSON: text where it is UTF-8, else its bytes as numbers.

@@ -159,6 +159,9 @@ fn difference(text: &mut String, step: &ReportedStep) -> fmt::Result {
         String::from_utf8_lossy(&step.before),
         String::from_utf8_lossy(planned.content()),
     );
+    if step.is_private {
+        return writeln!(text, "      from {before} to {after}");
+    }
     let name = path.display().to_string();
     let diff = similar::TextDiff::from_lines(&*before, &*after);
     write!(text, "{}", diff.unified_diff().header(&name, &name))
