@@ -163,6 +163,28 @@ impl Trust {
 }
 
 impl Host {
+    /// Refuses a directory that others than root could put something into, where what is in it is
+    /// believed: a journal says what is to be written.
+    ///
+    /// # Errors
+    /// Where it is such a directory, or cannot be looked at. One that is not there is fine.
+    pub fn must_be_trusted(&self, dir: &Path) -> Result<()> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let look = |path| self.open(path, flags).and_then(fstat);
+        match (look(dir), look(Path::new("/"))) {
+            (Err(Errno::ENOENT | Errno::ENOTDIR), _) => Ok(()),
+            (Ok(dir), Ok(root)) if Trust::new(&root).holds(&dir) => Ok(()),
+            (Err(error), _) | (_, Err(error)) => {
+                Err(trouble!("{}: {}", dir.display(), error.desc()))
+            }
+            _ => Err(trouble!(
+                "{} can be written by others than root, so what is in it is not believed: look who has \
+                 been there, then make it root's with mode 0700",
+                dir.display()
+            )),
+        }
+    }
+
     /// Where a path to be written ends. No link is followed that others than root could have made.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::tree::{Image, leftovers, photograph};
 trials!(
     anyone: [
         links_out_of_the_tree, hard_links, no_files, huge, directories_are_something_else, links_of_others,
-        temporary_name_taken, names_that_are_not_utf8,
+        journals_of_others, temporary_name_taken, names_that_are_not_utf8,
     ],
     root: [devices, attributes]
 );
@@ -236,6 +236,27 @@ fn links_of_others() {
         image.run("apply").exits(0);
         assert_ne!(image.read("opt/real/crictl.yaml"), before);
     }
+}
+
+/// A journal says what is to be written: where others can write it is not believed.
+fn journals_of_others() {
+    let image = image();
+    image.run("apply").exits(0);
+    for dir in ["var/lib/nodeprep", "var/lib/nodeprep/journal"] {
+        let path = image.root().join(dir);
+        let mode = |mode| fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        for open in [0o777, 0o1777, 0o702] {
+            mode(open);
+            for command in ["apply", "check"] {
+                image
+                    .run(command)
+                    .exits(1)
+                    .says(&["can be written by others than root"]);
+            }
+        }
+        mode(0o700);
+    }
+    image.run("apply").exits(0);
 }
 
 /// Process ids can be guessed: a name that is taken is left alone and told.
