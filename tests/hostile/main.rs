@@ -26,6 +26,7 @@ mod many;
 mod mounts;
 mod planted;
 mod process;
+mod promises;
 mod secrets;
 
 fn main() -> std::process::ExitCode {
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         many::trials(),
         editor::trials(),
         secrets::trials(),
+        promises::trials(),
     ];
     trial::run(trials.into_iter().flatten().collect())
 }

@@ -14,6 +14,7 @@ if command -v apt-get >/dev/null; then
     need mkfs.ext4 e2fsprogs
     need sfdisk fdisk
     need cc gcc
+    need strace strace
     [ ${#missing[@]} = 0 ] && exit
     root apt-get update -qq
     root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
@@ -24,6 +25,7 @@ elif command -v dnf >/dev/null; then
     need mkfs.ext4 e2fsprogs
     need sfdisk util-linux
     need cc gcc
+    need strace strace
     [ ${#missing[@]} = 0 ] && exit
     root dnf install -y -q epel-release || true # Fedora has no such package and needs none
     root dnf install -y -q "${missing[@]}"
