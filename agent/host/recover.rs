@@ -5,7 +5,7 @@ use nix::unistd::UnlinkatFlags;
 use rustix::fs::RenameFlags;
 
 use super::exchange::{Exchange, there};
-use super::write::explain;
+use super::write::{explain, sync};
 use super::{Host, Prior};
 use crate::error::{Result, trouble};
 use crate::step::Step;
@@ -37,31 +37,41 @@ impl Host {
 fn clear(at: &Exchange, step: &Step, prior: &Prior) -> Result<()> {
     let look = |name| there(&at.dir, name, &at.path).map_err(|error| explain(&at.path, &error));
     let left = look(&at.temporary)?;
-    let now = look(&at.name)?;
     if left == Prior::Absent {
         return Ok(());
     }
-    let is_theirs = !(left == *prior || is_ours(&left, step));
-    match now {
-        _ if !is_theirs => {}
-        Prior::Absent => return rename(at, RenameFlags::NOREPLACE),
-        _ if is_ours(&now, step) => rename(at, RenameFlags::EXCHANGE)?,
-        _ => {
-            return Err(trouble!(
-                "{}: an earlier run was cut off while someone else changed it; what they left is in \
-                 {}: compare the two and remove that one",
-                at.path.display(),
-                at.path.with_file_name(&at.temporary).display()
-            ));
-        }
+    if left == *prior || is_ours(&left, step) {
+        return remove(at);
     }
+    match look(&at.name)? {
+        // The names were not exchanged: it is ours, damaged by a power cut.
+        now if now == *prior => remove(at),
+        Prior::Absent => rename(at, RenameFlags::NOREPLACE),
+        now if is_ours(&now, step) => {
+            rename(at, RenameFlags::EXCHANGE)?;
+            remove(at)
+        }
+        _ => Err(trouble!(
+            "{}: an earlier run was cut off while someone else changed it; what they left is in {}: \
+             compare the two and remove that one",
+            at.path.display(),
+            at.path.with_file_name(&at.temporary).display()
+        )),
+    }
+}
+
+fn remove(at: &Exchange) -> Result<()> {
     nix::unistd::unlinkat(&at.dir, &*at.temporary, UnlinkatFlags::NoRemoveDir)
-        .map_err(|error| explain(&at.path, &error.into()))
+        .map_err(std::io::Error::from)
+        .and_then(|()| sync(&at.dir))
+        .map_err(|error| explain(&at.path, &error))
 }
 
 fn rename(at: &Exchange, flags: RenameFlags) -> Result<()> {
     rustix::fs::renameat_with(&at.dir, &*at.temporary, &at.dir, &*at.name, flags)
-        .map_err(|error| explain(&at.path, &error.into()))
+        .map_err(std::io::Error::from)
+        .and_then(|()| sync(&at.dir))
+        .map_err(|error| explain(&at.path, &error))
 }
 
 /// Whether this is what the step makes, or the begin of it.
@@ -72,5 +82,74 @@ fn is_ours(found: &Prior, step: &Step) -> bool {
             step.content().starts_with(&file.content)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::step::Owner;
+
+    /// What was there when the run began, what has the name and what the temporary name, and what
+    /// has the name afterwards.
+    type Case = (
+        Option<&'static str>,
+        Option<&'static str>,
+        &'static str,
+        Option<&'static str>,
+    );
+
+    fn recovers(step: &Step, (before, now, left, after): Case) {
+        let top = tempfile::tempdir().unwrap();
+        let (name, temporary) = (top.path().join("f"), top.path().join(".f.nodeprep-7"));
+        let host = Host::image(top.path()).unwrap();
+        if let Some(text) = before {
+            fs::write(&name, text).unwrap();
+        }
+        let prior = host.prior(step).unwrap();
+        let _ = fs::remove_file(&name);
+        if let Some(text) = now {
+            fs::write(&name, text).unwrap();
+        }
+        fs::write(&temporary, left).unwrap();
+        let done = host.recover(step, &prior, "7");
+        let text = fs::read_to_string(&name).ok();
+        assert_eq!(text.as_deref(), after, "{before:?} {now:?} {left:?}");
+        assert_eq!(done.is_err(), temporary.exists(), "{done:?}");
+        assert_eq!(done.is_err(), left == "theirs" && now == Some("others'"));
+    }
+
+    #[test]
+    fn what_a_write_left() {
+        let step = Step::WriteFile {
+            path: Path::new("/f").into(),
+            content: b"ours".to_vec(),
+            owner: Owner::Ours,
+        };
+        let cases: [Case; 9] = [
+            (Some("old"), Some("old"), "", Some("old")),
+            (Some("old"), Some("old"), "ou", Some("old")),
+            (Some("old"), Some("old"), "ours", Some("old")),
+            (Some("old"), Some("old"), "\0\0\0", Some("old")),
+            (Some("old"), Some("ours"), "old", Some("ours")),
+            (Some("old"), Some("ours"), "theirs", Some("theirs")),
+            (Some("old"), None, "theirs", Some("theirs")),
+            (Some("old"), Some("others'"), "theirs", Some("others'")),
+            (None, None, "our", None),
+        ];
+        for case in cases {
+            recovers(&step, case);
+        }
+    }
+
+    #[test]
+    fn what_a_removal_left() {
+        let path = Path::new("/f").into();
+        let step = Step::RemoveFile { path };
+        recovers(&step, (Some("old"), None, "old", None));
+        recovers(&step, (Some("old"), None, "theirs", Some("theirs")));
     }
 }
