@@ -22,6 +22,11 @@ use super::write::{explain, sync};
 use super::{Kind, Prior};
 use crate::error::{Error, Result, trouble};
 
+/// File systems that ask their server before they lend a file out, and refuse as if it were being
+/// written where that does not let them (fs/nfs/nfs4proc.c, `nfs4_add_lease`; fs/smb/client/cifsfs.c,
+/// `cifs_setlease`): the numbers of NFS, CIFS and SMB 2 by include/uapi/linux/magic.h.
+const REMOTE: [u32; 3] = [0x6969, 0xFF53_4D42, 0xFE53_4D42];
+
 /// A name whose file is to be another's, and the name beside it under which that is made.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -221,7 +226,7 @@ fn file(dir: &OwnedFd, name: &OsStr) -> std::io::Result<crate::step::File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = nix::fcntl::openat(dir, name, flags, Mode::empty())?;
     // Before it is read: what is written from here on, is written into a file opened by its name.
-    if super::syscall::is_being_written(&fd) {
+    if super::syscall::is_being_written(&fd) && !is_remote(&fd) {
         return Err(std::io::Error::other(
             "a process has it open for writing (see lsof)",
         ));
@@ -247,4 +252,9 @@ fn file(dir: &OwnedFd, name: &OsStr) -> std::io::Result<crate::step::File> {
         gid: stat.st_gid,
         attributes,
     })
+}
+
+fn is_remote(fd: &OwnedFd) -> bool {
+    // The type is 32 bits wide; where it is kept in a signed word, more are set.
+    rustix::fs::fstatfs(fd).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u32)))
 }
