@@ -29,6 +29,7 @@ pub fn parse(text: &str, path: &Path, ipv6: bool, services: Services) -> Result<
         let line = line.trim();
         match line.chars().next() {
             None | Some('#') => continue,
+            Some('*') if table.is_some() => return Err(wrong("COMMIT is missing before it")),
             Some('*') => {
                 table = Some(table_of(line.get(1..).unwrap_or_default().trim(), ipv6));
                 continue;
@@ -55,7 +56,14 @@ pub fn parse(text: &str, path: &Path, ipv6: bool, services: Services) -> Result<
         }
         .ok_or_else(|| wrong("not understood"))?;
     }
-    Ok(ruleset)
+    match table {
+        None => Ok(ruleset),
+        Some(table) => Err(trouble!(
+            "{}: table {} has no COMMIT (iptables-restore(8)): mend it by hand, it is left as it is",
+            path.display(),
+            table.name
+        )),
+    }
 }
 
 fn table_of(name: &str, ipv6: bool) -> Table {

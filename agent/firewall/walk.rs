@@ -137,6 +137,8 @@ struct Fate {
     refused: Option<Refusal>,
     /// It may come to the chain's end, or to a RETURN.
     returns: bool,
+    /// The first rule by which it may leave the chain before its end, back to where it came from.
+    leaves: Option<usize>,
     /// The first condition we could not decide.
     doubt: Option<String>,
 }
@@ -153,8 +155,8 @@ impl Fate {
         Self {
             accepted: true,
             refused: Some(refusal),
-            returns: false,
             doubt: Some(why),
+            ..Self::default()
         }
     }
 
@@ -202,9 +204,16 @@ impl Walker<'_> {
         let mut fate = self.chain(index, chain, 0);
         if fate.returns && base.accepts {
             fate.accepted = true;
-        } else if fate.returns && fate.refused.is_none() {
+        } else if fate.returns {
             let by = format!("the policy of {}", chain.shown());
-            fate.refused = Fate::refused(by, None).refused;
+            let policy = Fate::refused(by, None).refused;
+            let policy = policy.map(|refusal| Refusal {
+                rule: fate.leaves,
+                ..refusal
+            });
+            // What is to open it goes before the earlier of the two.
+            let order = |one: &Refusal| one.rule.unwrap_or(usize::MAX);
+            fate.refused = fate.refused.into_iter().chain(policy).min_by_key(order);
         }
         match (fate.refused, fate.accepted) {
             (None, _) => Answer::Accepted,
@@ -237,8 +246,10 @@ impl Walker<'_> {
             };
             let taken = self.take(chain, rule, depth);
             let ends = !taken.returns;
-            fate.returns |=
+            let leaves =
                 matches!(rule.verdict, Verdict::Return | Verdict::Goto(_)) && taken.returns;
+            fate.returns |= leaves;
+            fate.leaves = fate.leaves.or(leaves.then_some(number));
             let changes =
                 taken.accepted || taken.refused.is_some() || rule.verdict == Verdict::Return;
             fate.add(taken, index, number);

@@ -81,6 +81,16 @@ fn what_refuses_it_and_where() {
         refusal(policy),
         (None, "the policy of chain INPUT of table ip filter".into())
     );
+    // To be let pass it must be caught before it leaves for the policy.
+    for leaves in [
+        "-g X\n:X -\n-A X -p udp -j DROP",
+        "-j RETURN",
+        "-m limit --limit 1/s -j RETURN",
+    ] {
+        let text =
+            format!("-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT {leaves}\n-A INPUT -j DROP");
+        assert_eq!(refusal(&text).0, Some(1), "{text}");
+    }
     for text in [
         "-A INPUT ! -s 10.0.0.0/8 -j DROP",
         "-A INPUT -i lo -j ACCEPT\n-A INPUT -j DROP",
