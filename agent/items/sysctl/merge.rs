@@ -27,6 +27,8 @@ pub struct Assignment {
     pub origin: Origin,
     /// Its place among all lines that are read: a later one wins.
     place: usize,
+    /// The place of the last line that repeats it, which wins once this one is changed.
+    last: usize,
 }
 
 /// Everything the boot sets, by path below /proc/sys.
@@ -79,21 +81,22 @@ impl Merge {
         })
     }
 
-    /// Whether the line that decides `key` is read after all that a file of this path could say.
+    /// Whether a line that decides `key`, or would if a file of this path did not, is read after all
+    /// that this file could say.
     #[must_use]
     pub fn outranks(&self, key: &Key, path: &Path) -> bool {
         let Some(winner) = self.winner(key) else {
             return false;
         };
-        if self.later.is_some_and(|later| winner.place >= later) {
+        let same = key.aliases();
+        let setters = same.iter().filter_map(|alias| self.setter(alias));
+        let set = setters.filter(|line| line.value.is_some());
+        let last = set.map(|line| line.last).max().unwrap_or(winner.last);
+        if self.later.is_some_and(|later| last >= later) {
             return true;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let from = self
-            .files
-            .iter()
-            .rev()
-            .find(|(start, _)| *start <= winner.place);
+        let from = self.files.iter().rev().find(|(start, _)| *start <= last);
         from.is_some_and(|(_, file)| file.as_str() > &*name)
     }
 
@@ -129,6 +132,7 @@ impl Merge {
                     path: key,
                     origin,
                     place,
+                    last: place,
                 });
             }
         }
@@ -146,8 +150,11 @@ impl Merge {
                 self.globs.retain(|(_, known)| known.path != line.path);
                 self.globs.push((glob, line));
             }
-        } else if !(merges && self.keys.get(&line.path).is_some_and(repeats)) {
-            self.keys.insert(line.path.clone(), line);
+            return;
+        }
+        match self.keys.get_mut(&line.path) {
+            Some(known) if merges && repeats(known) => known.last = line.place,
+            _ => drop(self.keys.insert(line.path.clone(), line)),
         }
     }
 
@@ -276,6 +283,17 @@ mod tests {
         ];
         let found = winner(&files, "net.ipv4.ip_forward");
         assert_eq!(found, Some(("0".into(), "/etc/sysctl.d/b.conf:1".into())));
+    }
+
+    #[test]
+    fn a_line_that_is_repeated_later_wins_once_the_first_is_changed() {
+        let files = [
+            ("/etc/sysctl.d/kubernetes.conf", "vm.swappiness = 1\n"),
+            ("/etc/sysctl.d/zzz-nodeprep.conf", "vm.swappiness = 1\n"),
+        ];
+        let outranks = |path: &str| merge(&files).outranks(&key("vm.swappiness"), Path::new(path));
+        assert!(outranks("/etc/sysctl.d/kubernetes.conf"));
+        assert!(!outranks("/etc/sysctl.d/zzz-nodeprep.conf"));
     }
 
     #[test]
