@@ -213,7 +213,7 @@ impl Journald {
             let line = winner
                 .as_ref()
                 .filter(|line| line.outranks(Path::new(LAST)));
-            *name == "Storage" && line.is_some_and(|line| line.meaning != wanted.meaning)
+            *name == "Storage" && line.is_some_and(|line| !line.means(wanted))
         })
     }
 }
@@ -280,9 +280,9 @@ impl Store {
 
 fn judge(wanted: &Wanted, winner: Option<&Assignment>) -> State {
     match winner {
-        Some(line) if line.meaning == wanted.meaning => State::InSync,
+        Some(line) if line.means(wanted) => State::InSync,
         Some(line) => State::differs(
-            line.value.as_str(),
+            line.shown(),
             wanted.text.as_str(),
             Some(line.origin.clone()),
         ),

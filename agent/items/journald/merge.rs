@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::text;
-use super::value::{Meaning, known, overridable};
+use super::value::{Meaning, Wanted, known, overridable};
 use crate::boot::{cmdline, dropins};
 use crate::error::Result;
 use crate::finding::Origin;
@@ -32,14 +32,29 @@ enum Place {
 pub struct Assignment {
     /// As written.
     pub value: String,
-    /// What journald makes of it.
-    pub meaning: Meaning,
+    /// What journald makes of it; none where it is empty and takes back what was said before.
+    pub meaning: Option<Meaning>,
     /// The line.
     pub origin: Origin,
     place: Place,
 }
 
 impl Assignment {
+    /// Whether it says what is wanted.
+    #[must_use]
+    pub fn means(&self, wanted: &Wanted) -> bool {
+        self.meaning.as_ref() == Some(&wanted.meaning)
+    }
+
+    /// The value, for people.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        match self.meaning {
+            Some(_) => &self.value,
+            None => "not set",
+        }
+    }
+
     /// Whether it is read after all that a drop-in of this path could say.
     #[must_use]
     pub fn outranks(&self, path: &Path) -> bool {
@@ -96,10 +111,8 @@ impl Merge {
             let Some(key) = known(&name) else { continue };
             // Which keys an empty value resets differs between versions; where it does not, saying
             // the value once more does no harm.
-            if value.is_empty() {
-                self.keys.remove(key.name);
-            }
-            if let Some(meaning) = key.meaning(&value) {
+            let meaning = key.meaning(&value);
+            if meaning.is_some() || value.is_empty() {
                 let line = Assignment {
                     value,
                     meaning,
@@ -117,7 +130,8 @@ impl Merge {
             for value in cmdline::values(arguments, &argument) {
                 // An argument without a value says yes.
                 let value = if value.is_empty() { "yes" } else { value };
-                if let Some(meaning) = key.meaning(value) {
+                let meaning = key.meaning(value);
+                if meaning.is_some() {
                     let origin = Origin::Other(format!("kernel argument {argument}={value}"));
                     let line = Assignment {
                         value: value.to_owned(),
@@ -180,7 +194,10 @@ mod tests {
             winner(&files, "RateLimitInterval"),
             found("1s", "/usr/lib/systemd/journald.conf.d/syslog.conf:3")
         );
-        assert_eq!(winner(&files, "Seal"), None);
+        assert_eq!(
+            winner(&files, "Seal"),
+            found("", "/usr/lib/systemd/journald.conf.d/syslog.conf:4")
+        );
     }
 
     #[test]
@@ -189,7 +206,7 @@ mod tests {
         let place = Place::DropIn("syslog.conf".into());
         merge.add(
             Path::new("/x/syslog.conf"),
-            b"[Journal]\nForwardToSyslog=yes\n",
+            b"[Journal]\nForwardToSyslog=yes\nSeal=\n",
             &place,
         );
         let outranks = |merge: &Merge, path: &str| {
@@ -199,6 +216,8 @@ mod tests {
                 .outranks(Path::new(path))
         };
         assert!(outranks(&merge, "/etc/99-kubernetes.conf"));
+        let resets = merge.winner("Seal").unwrap();
+        assert!(resets.outranks(Path::new("/etc/99-kubernetes.conf")) && resets.meaning.is_none());
         assert!(!outranks(&merge, "/etc/zzz-nodeprep.conf"));
         merge.add_arguments(&[("systemd.journald.forward-to-syslog".into(), None)]);
         assert!(outranks(&merge, "/etc/zzz-nodeprep.conf"));
