@@ -8,8 +8,6 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::FileStat;
 use nix::time::{ClockId, clock_gettime};
-use procfs::FromRead;
-use procfs::process::Stat;
 
 use super::files::kind_of;
 use super::{Host, Kind, Origin};
@@ -77,15 +75,17 @@ impl Host {
         let name = program.get(..COMM_LENGTH).unwrap_or(program);
         for process in self.processes_of(unit)?.lines() {
             let path = Path::new("/proc").join(process).join("stat");
-            let Some(stat) = self.bytes(&path)? else {
+            let Some(stat) = self.text(&path)? else {
                 // It has ended since, or others' processes are hidden.
                 hidden = Some(path);
                 continue;
             };
-            let stat = Stat::from_read(&*stat).map_err(|e| trouble!("{}: {e}", path.display()))?;
-            if stat.comm == name {
-                let since_boot = Duration::from_millis(stat.starttime * (1000 / USER_HZ));
-                return Ok(Some(self.booted()? + since_boot));
+            let wrong = || trouble!("{}: not as proc(5) has it", path.display());
+            let (found, ticks) = name_and_start(&stat).ok_or_else(wrong)?;
+            if found == name {
+                let since_boot = Duration::from_millis(ticks.saturating_mul(1000 / USER_HZ));
+                let started = self.booted()?.checked_add(since_boot);
+                return started.map(Some).ok_or_else(wrong);
             }
         }
         match hidden {
@@ -144,8 +144,17 @@ impl Host {
         let seconds = text.lines().find_map(|line| line.strip_prefix("btime "));
         let seconds = seconds.and_then(|text| text.trim().parse().ok());
         let seconds = seconds.ok_or_else(|| trouble!("/proc/stat has no btime"))?;
-        Ok(UNIX_EPOCH + Duration::from_secs(seconds))
+        let booted = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        booted.ok_or_else(|| trouble!("/proc/stat: no machine was booted at {seconds}"))
     }
+}
+
+/// A process's name, which may hold anything, and when it started, in ticks since the boot: the
+/// second and the 22nd field (proc(5)).
+fn name_and_start(stat: &str) -> Option<(&str, u64)> {
+    let (begin, rest) = stat.rsplit_once(')')?;
+    let (_, name) = begin.split_once('(')?;
+    Some((name, rest.split_whitespace().nth(19)?.parse().ok()?))
 }
 
 fn last_change(stat: &FileStat) -> SystemTime {
@@ -155,4 +164,19 @@ fn last_change(stat: &FileStat) -> SystemTime {
         UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0))
     };
     time(stat.st_mtime, stat.st_mtime_nsec).max(time(stat.st_ctime, stat.st_ctime_nsec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_and_start;
+
+    #[test]
+    fn a_name_may_hold_anything_and_a_line_may_be_cut() {
+        let fields = "S 1 237 237 0 -1 4194560 1289 0 31 0 12 9 0 0 19 -1 1 0 305 50622464 3891";
+        let stat = format!("237 (a) (b c) {fields}\n");
+        assert_eq!(name_and_start(&stat), Some(("a) (b c", 305)));
+        for cut in 0..stat.len() - " 305 50622464 3891\n".len() {
+            assert_eq!(name_and_start(&stat[..cut]), None, "{cut}");
+        }
+    }
 }

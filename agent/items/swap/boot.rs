@@ -326,11 +326,10 @@ fn is_swap_partition(udev: &str) -> bool {
 /// The sysfs directory of the disk that holds `/`; none where `/` is on no single
 /// partition.
 fn root_disk(host: &Host) -> Result<Option<PathBuf>> {
-    let bytes = host
-        .bytes(Path::new("/proc/self/mountinfo"))?
-        .unwrap_or_default();
-    let MountInfos(mounts) =
-        MountInfos::from_read(&*bytes).map_err(|e| trouble!("/proc/self/mountinfo: {e}"))?;
+    // Lossy: a user's own mount may have any bytes in its path, and the root's line has none of those.
+    let text = host.text(Path::new("/proc/self/mountinfo"))?;
+    let MountInfos(mounts) = MountInfos::from_read(text.unwrap_or_default().as_bytes())
+        .map_err(|e| trouble!("/proc/self/mountinfo: {e}"))?;
     let Some(root) = mounts
         .iter()
         .rfind(|mount| mount.mount_point == Path::new("/"))
