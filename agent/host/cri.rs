@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{Builder, SendRequest};
 use http::{HeaderMap, Request};
-use prost::Message;
+use prost::{DecodeError, Message};
 use serde::Deserialize;
 use tokio::net::UnixStream;
 
@@ -64,6 +64,18 @@ pub struct CriAnswer {
 }
 
 impl CriAnswer {
+    /// Reads the messages that answer `Status` and `Version`.
+    ///
+    /// # Errors
+    /// What is no such message.
+    pub fn parse(status: &[u8], version: &[u8]) -> std::result::Result<Self, DecodeError> {
+        let (status, version) = (
+            StatusResponse::decode(status)?,
+            VersionResponse::decode(version)?,
+        );
+        Ok(Self::new(status, version))
+    }
+
     fn new(status: StatusResponse, version: VersionResponse) -> Self {
         let conditions = status.status.unwrap_or_default().conditions;
         let runtime = conditions.into_iter().find(|c| c.name == "RuntimeReady");
@@ -177,7 +189,7 @@ async fn talk(mut client: SendRequest<Bytes>) -> std::result::Result<Cri, Refusa
             Ok(status) => {
                 let request = VersionRequest::default();
                 let version = call(&mut client, &service, "Version", &request).await?;
-                return Ok(Cri::Answers(CriAnswer::new(status, version)));
+                return Ok(Cri::Answers(CriAnswer::parse(&status, &version)?));
             }
             Err(Refusal::Status { code, message }) if code == UNIMPLEMENTED => complaint = message,
             Err(refusal) => return Err(refusal),
@@ -186,7 +198,8 @@ async fn talk(mut client: SendRequest<Bytes>) -> std::result::Result<Cri, Refusa
     // containerd's own service (api/services/version/v1/version.proto) is there without CRI.
     let service = "containerd.services.version.v1.Version";
     let answer = call(&mut client, service, "Version", &VersionRequest::default()).await;
-    let version = answer.ok().map(|answer: ContainerdVersion| answer.version);
+    let answer = answer.and_then(|bytes| Ok(ContainerdVersion::decode(bytes)?));
+    let version = answer.ok().map(|answer| answer.version);
     Ok(Cri::Off(complaint, version))
 }
 
@@ -207,12 +220,19 @@ impl From<h2::Error> for Refusal {
     }
 }
 
-async fn call<T: Message + Default>(
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// The message that answers a call.
+async fn call(
     client: &mut SendRequest<Bytes>,
     service: &str,
     method: &str,
     message: &impl Message,
-) -> std::result::Result<T, Refusal> {
+) -> std::result::Result<Bytes, Refusal> {
     let broken = |error: &dyn std::fmt::Display| Refusal::Broken(error.to_string());
     let request = Request::post(format!("http://localhost/{service}/{method}"))
         .header("content-type", "application/grpc")
@@ -237,8 +257,7 @@ async fn call<T: Message + Default>(
         bytes.put(chunk);
     }
     refused(&body.trailers().await?.unwrap_or_default())?;
-    let message = unframe(bytes.freeze()).ok_or_else(|| broken(&"a message cut short"))?;
-    T::decode(message).map_err(|error| broken(&error))
+    unframe(bytes.freeze()).ok_or_else(|| broken(&"a message cut short"))
 }
 
 /// One byte that says "not compressed", four of length, the message.
@@ -371,9 +390,7 @@ mod tests {
             if let Some(message) = unframe(bytes.clone().into()) {
                 let _ = StatusResponse::decode(message);
             }
-            let _ = StatusResponse::decode(&*bytes).map(|status| {
-                CriAnswer::new(status, VersionResponse::default())
-            });
+            let _ = CriAnswer::parse(&bytes, &[]);
         }
     }
 }
