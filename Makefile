@@ -3,6 +3,7 @@
 # make demo   the main job on a Debian machine booted in QEMU: plan, apply, check, reboot, check
 # make test   every test, real machines included; installs what they need
 # make vm-all the real machines of every suite, results into tests/vm/RESULTS.md
+# make fuzz   every parser fuzzed, ten minutes each or EACH=SECONDS, or only TARGETS="swap sysctl"
 # make bench  what a check costs, into BENCHMARKS.md
 # make lint   what CI checks before the tests
 # make deny   licences, versions and sources of the crates; installs what it needs
@@ -10,7 +11,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: all static demo test vm-all bench lint deny tools
+.PHONY: all static demo test vm-all fuzz bench lint deny tools
 
 all:
 	cargo build --release
@@ -33,6 +34,10 @@ test: tools
 vm-all: tools
 	cargo test --test vm -- --include-ignored | tee /dev/stderr | tests/vm/results.sh >tests/vm/RESULTS.md
 
+EACH = 600
+fuzz: tools
+	fuzz/run.sh $(EACH) $(TARGETS)
+
 # The programs as they are handed out; first here, then in a prepared machine.
 bench: tools
 	cargo build --release --config .cargo/static.toml --bin nodeprep --example bench
@@ -42,10 +47,11 @@ bench: tools
 	cargo test --test vm -- --bench $$release/nodeprep $$release/examples/bench >>BENCHMARKS.md.new
 	mv BENCHMARKS.md.new BENCHMARKS.md
 
-# The modules in items/ are declared by a macro, where cargo fmt does not see them.
+# The modules in items/ are declared by a macro, and the fuzzer is a crate of its own: cargo fmt sees
+# neither.
 lint:
 	cargo fmt --check
-	rustfmt --check $$(git ls-files 'agent/items/*.rs')
+	rustfmt --check $$(git ls-files 'agent/items/*.rs') fuzz/libfuzzer.rs
 	cargo clippy --all-targets -- -D warnings
 	@places=$$(git grep -l 'unsafe_code)' agent); \
 	[ "$$places" = agent/host/syscall.rs ] || { echo "unsafe code is for agent/host/syscall.rs alone: $$places" >&2; exit 1; }
