@@ -14,6 +14,9 @@ const RECIPE: [&str; 3] = [
     include_str!("image/lab.service"),
 ];
 
+/// Where the root file system begins on a disk, bytes; `image/build.sh` puts it there.
+pub const PARTITION: u64 = 1 << 20;
+
 /// A file whose time says when an image was last used.
 const USED: &str = "used";
 /// An image has some 600 MB; nobody comes back to an old recipe after a week.

@@ -16,6 +16,7 @@ if command -v apt-get >/dev/null; then
     need cc gcc
     need strace strace
     need c++ g++
+    need mkfs.xfs xfsprogs
     [ ${#missing[@]} = 0 ] && exit
     root apt-get update -qq
     root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
@@ -28,10 +29,12 @@ elif command -v dnf >/dev/null; then
     need cc gcc
     need strace strace
     need c++ gcc-c++
+    need mkfs.xfs xfsprogs
     [ ${#missing[@]} = 0 ] && exit
     root dnf install -y -q epel-release || true # Fedora has no such package and needs none
     root dnf install -y -q "${missing[@]}"
 else
     echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, sfdisk, a C and a C++ compiler by hand" >&2
+    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, xfsprogs, sfdisk, strace and a C compiler by hand" >&2
     exit 1
 fi

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
 use crate::image::Image;
 
 /// Software emulation on a busy host takes 15 to 60 s to multi-user; beyond this it hangs.
@@ -28,6 +31,8 @@ pub struct Hardware {
     pub memory: u32,
     /// A second, empty disk (/dev/vdb) of so many MiB.
     pub second_disk: Option<u32>,
+    /// Every write to the first disk is logged, see [`Machine::log`].
+    pub recorded: bool,
 }
 
 impl Hardware {
@@ -36,6 +41,7 @@ impl Hardware {
         arguments: "",
         memory: 1536,
         second_disk: None,
+        recorded: false,
     };
 }
 
@@ -74,8 +80,13 @@ impl Machine {
     /// Boots a machine on a fresh copy-on-write disk over the image, and waits for the end of its
     /// boot.
     pub fn boot(image: &Image, hardware: Hardware) -> Self {
+        Self::boot_from(image, &image.disk(), hardware)
+    }
+
+    /// The same on a disk over another one (raw), which must stay as it is.
+    pub fn boot_from(image: &Image, disk: &Path, hardware: Hardware) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        create_disk(&dir.path().join(DISKS[0]), Some(&image.disk()), None);
+        create_disk(&dir.path().join(DISKS[0]), Some(disk), None);
         if hardware.second_disk.is_some() {
             create_disk(&dir.path().join(DISKS[1]), None, hardware.second_disk);
         }
@@ -129,6 +140,27 @@ impl Machine {
     pub fn power_off(&mut self) {
         let script = "systemctl poweroff --no-block";
         self.send(format!("run {}\n{script}", script.len()).as_bytes());
+        self.wait_for_end();
+    }
+
+    /// Stops it between two instructions; QEMU closes its files in order.
+    pub fn stop(&mut self) {
+        let qemu = Pid::from_raw(i32::try_from(self.qemu.id()).unwrap());
+        nix::sys::signal::kill(qemu, Signal::SIGTERM).unwrap();
+        self.wait_for_end();
+    }
+
+    /// The log of all that was written to a recorded disk since it was powered on.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join(LOG)
+    }
+
+    /// Its first disk, a qcow2 file.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.path().join(DISKS[0])
+    }
+
+    fn wait_for_end(&mut self) {
         let until = Instant::now() + POWER_OFF_LIMIT;
         while self.qemu.try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "still on:\n{}", self.console());
@@ -235,6 +267,7 @@ impl Drop for Machine {
 const DISKS: [&str; 2] = ["disk.qcow2", "second.qcow2"];
 const CHANNEL: &str = "channel";
 const CONSOLE: &str = "console";
+const LOG: &str = "log";
 
 /// A disk over a base of its size, or an empty one of so many MiB.
 fn create_disk(disk: &Path, base: Option<&Path>, size: Option<u32>) {
@@ -265,14 +298,17 @@ fn start(image: &Image, hardware: Hardware, dir: &Path, loader: Loader) -> Child
             "socket,id=lab,path={},server=on,wait=off",
             dir.join(CHANNEL).display()
         ));
-    for disk in DISKS
-        .map(|name| dir.join(name))
-        .iter()
-        .filter(|disk| disk.exists())
-    {
-        let disk = disk.display();
-        qemu.arg("-drive")
-            .arg(format!("file={disk},if=virtio,format=qcow2,cache=unsafe"));
+    for (disk, name) in DISKS.iter().map(|name| (dir.join(name), name)) {
+        if hardware.recorded && *name == DISKS[0] {
+            for node in logging_nodes("qcow2", &disk, &dir.join(LOG)) {
+                qemu.args(["-blockdev", &node]);
+            }
+            qemu.args(["-device", "virtio-blk-pci,drive=recorded"]);
+        } else if disk.exists() {
+            let disk = disk.display();
+            qemu.arg("-drive")
+                .arg(format!("file={disk},if=virtio,format=qcow2,cache=unsafe"));
+        }
     }
     if loader == Loader::Qemu {
         qemu.arg("-kernel").arg(image.dir.join("vmlinuz"));
@@ -283,6 +319,19 @@ fn start(image: &Image, hardware: Hardware, dir: &Path, loader: Loader) -> Child
         ));
     }
     qemu.stdin(Stdio::null()).spawn().expect("setpriv and QEMU")
+}
+
+/// QEMU's nodes for a disk whose writes and flushes are logged, the last being `recorded`. None of the
+/// files need outlive this host.
+pub fn logging_nodes(format: &str, disk: &Path, log: &Path) -> [String; 4] {
+    std::fs::write(log, "").unwrap();
+    let (disk, log) = (disk.display(), log.display());
+    [
+        format!("driver=file,filename={disk},node-name=file,cache.no-flush=on"),
+        format!("driver={format},file=file,node-name=disk,cache.no-flush=on"),
+        format!("driver=file,filename={log},node-name=log,cache.no-flush=on"),
+        "driver=blklogwrites,file=disk,log=log,log-sector-size=512,node-name=recorded".into(),
+    ]
 }
 
 /// All that software emulation has, but cmpxchg16b: with it kernels from 6.12 on double-fault at

@@ -5,7 +5,7 @@
 //! `cargo test --test vm` runs the scenarios that every submission has to pass, `-- --include-ignored`
 //! all of them on every suite; a word after `--` picks those whose names hold it.
 //! `cargo test --test vm -- --demo` shows the main job instead, on a machine nobody minds, and
-//! `-- --bench NODEPREP BENCH` what a check costs.
+//! `-- --bench NODEPREP BENCH` what a check costs; `-- --power` lets the power fail.
 #![allow(clippy::disallowed_methods)] // the fence is for the program, this is the lab around it
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ mod demo;
 mod guest;
 mod image;
 mod machine;
+mod power;
 #[path = "../portable/program.rs"]
 mod program;
 mod scenarios;
@@ -46,10 +47,17 @@ fn main() -> ExitCode {
         bench::run(nodeprep.as_ref(), bench.as_ref());
         return ExitCode::SUCCESS;
     }
+    if let [mode, numbers @ ..] = arguments.as_slice()
+        && mode == "--power"
+    {
+        power::run(numbers);
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = Arguments::from_args();
     // Each machine has as many processors as this one.
     arguments.test_threads = Some(1);
     let mut trials: Vec<Trial> = SUITES.into_iter().flat_map(of_suite).collect();
+    trials.extend(power::trials());
     match has_testing(&arguments) {
         Ok(()) => trials.extend(of_suite(TESTING)),
         Err(why) => {
