@@ -6,7 +6,7 @@ use super::PROFILE;
 use super::figures::Figures;
 use super::judge::{Before, Found, Undisturbed};
 use super::record::Recording;
-use super::replay::{Cut, Random};
+use super::replay::{Cut, Random, copy};
 use crate::image::Image;
 use crate::machine::{Hardware, Machine};
 
@@ -27,14 +27,19 @@ pub fn spread(recording: &Recording, moments: usize, random: &mut Random) -> Vec
 }
 
 /// The run of `command` as it is when the power does not fail.
-pub fn undisturbed(command: &'static str, recording: &Recording, dir: &Path) -> Undisturbed {
+pub fn undisturbed(
+    command: &'static str,
+    endings: &'static [&'static str],
+    recording: &Recording,
+    dir: &Path,
+) -> Undisturbed {
     let path = dir.join("whole");
     recording.disk(&path).play(&recording.log, recording.began);
     let before = Before::new(recording.mount(&path).unwrap().path());
     // What the mount wrote is not in the log: from the beginning again.
     recording.disk(&path).play(&recording.log, recording.synced);
     let mount = recording.mount(&path).unwrap();
-    let undisturbed = Undisturbed::new(command, before, mount.path());
+    let undisturbed = Undisturbed::new(command, endings, before, mount.path());
     drop(mount);
     std::fs::remove_file(&path).unwrap();
     undisturbed
@@ -59,6 +64,7 @@ impl Bench<'_> {
         figures.record(self.recording);
         let mut disk = self.recording.disk(&self.dir.join("flushed"));
         let moments = spread(self.recording, moments, random);
+        let mut booted = Vec::new();
         for (index, at) in moments.iter().enumerate() {
             let cut = Cut::new(&self.recording.log, *at, random);
             let path = self.dir.join("cut");
@@ -67,13 +73,23 @@ impl Bench<'_> {
                 returned: cut.at >= self.recording.returned,
                 ..Found::default()
             };
-            let is_booted = (index + 1) % (moments.len() / BOOTS).max(1) == 0;
-            if let Some(image) = self.image.filter(|_| is_booted) {
-                boots(image, &path);
-                found.booted = true;
+            if self.image.is_some() && (index + 1) % (moments.len() / BOOTS).max(1) == 0 {
+                let kept = self.dir.join(format!("boot-{index}"));
+                copy(&path, &kept);
+                booted.push(kept);
             }
             self.look(&path, &mut found);
             figures.add(cut, found);
+        }
+        // What takes minutes comes last, and what is known is said before.
+        if let Some(image) = self.image {
+            eprintln!("{figures}booting {} of the disks", booted.len());
+            for disk in booted {
+                boots(image, &disk);
+                std::fs::remove_file(&disk).unwrap();
+                figures.booted += 1;
+                eprintln!("booted: {}", figures.booted);
+            }
         }
     }
 

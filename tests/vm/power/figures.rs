@@ -20,6 +20,8 @@ pub struct Figures {
     /// Files and directories the run changed.
     changed: usize,
     moments: Vec<(Cut, Found)>,
+    /// Disks that a machine came up with, and was in order after one apply.
+    pub booted: usize,
 }
 
 impl Figures {
@@ -32,6 +34,7 @@ impl Figures {
             flushes: 0,
             changed,
             moments: Vec::new(),
+            booted: 0,
         }
     }
 
@@ -98,7 +101,7 @@ impl fmt::Display for Figures {
         writeln!(
             f,
             "booted: {}; moments with faults: {}",
-            self.count(|_, found| found.booted),
+            self.booted,
             self.failed()
         )?;
         let faults = self.moments.iter().flat_map(|(cut, found)| {

@@ -32,6 +32,11 @@ pub struct Undisturbed {
     before: Before,
     /// When all of it was on the disk.
     after: Tree,
+    /// Once it was finished as every other is: a tree tells less than a host that runs, and one file
+    /// of a machine's has a line more then.
+    finished: Tree,
+    /// What is done after it, in order.
+    endings: &'static [&'static str],
     /// What all journals hold then.
     records: BTreeMap<OsString, Vec<Record>>,
 }
@@ -47,8 +52,6 @@ pub struct Found {
     pub torn_journals: usize,
     /// Whether the run had returned.
     pub returned: bool,
-    /// Whether a machine came up with it, and was in order after one apply.
-    pub booted: bool,
     /// Whether the file system had to be repaired before it could be mounted.
     pub repaired: bool,
     /// What must not be.
@@ -68,12 +71,21 @@ impl Before {
 impl Undisturbed {
     /// What there is now is what the command made of it, once it is proved that it did what its
     /// journal says, and that what follows a power cut does nothing here.
-    pub fn new(command: &'static str, before: Before, top: &Path) -> Self {
+    pub fn new(
+        command: &'static str,
+        endings: &'static [&'static str],
+        before: Before,
+        top: &Path,
+    ) -> Self {
         let journals = Journals::read(top, &before.journals);
+        let after = tree::photograph(top);
+        nodeprep(&[], endings[0], top);
         let undisturbed = Self {
             command,
             before,
-            after: tree::photograph(top),
+            after,
+            finished: tree::photograph(top),
+            endings,
             records: journals.records,
         };
         let changed = tree::changed(&undisturbed.before.tree, &undisturbed.after);
@@ -83,6 +95,8 @@ impl Undisturbed {
             .collect();
         assert!(others.is_empty(), "changed by something else: {others:?}");
         assert!(changed.len() > 5, "too little to lose: {changed:?}");
+        let more = tree::changed(&undisturbed.after, &undisturbed.finished);
+        assert!(more.iter().all(|path| changed.contains(path)), "{more:?}");
         let mut found = Found::default();
         undisturbed.finish(top, &mut found);
         assert_eq!(found.faults, [""; 0], "undisturbed");
@@ -135,12 +149,11 @@ impl Undisturbed {
     /// Finishes the run as an administrator would, and the disk is as if nothing had happened; takes
     /// it back, and the disk is as it was before.
     pub fn finish(&self, top: &Path, found: &mut Found) {
-        let (before, after) = (&self.before.tree, &self.after);
-        let endings: &[(&str, &Tree)] = match self.command {
-            "rollback" => &[("rollback", after), ("apply", before)],
-            _ => &[("apply", after), ("check", after), ("rollback", before)],
-        };
-        for (command, wanted) in endings {
+        for command in self.endings {
+            let wanted = match (self.command, *command) {
+                ("apply", "apply" | "check") | ("rollback", "rollback") => &self.finished,
+                _ => &self.before.tree,
+            };
             let output = nodeprep(&[], command, top);
             if !is_fine(&output) {
                 let said = [output.stdout, output.stderr].concat();

@@ -191,7 +191,7 @@ pub fn nodeprep(wrapper: &[&str], command: &str, top: &Path) -> Output {
     nodeprep.args(wrapper).arg(program::path()).arg(command);
     nodeprep.arg("--root").arg(top);
     // What is taken back is in the journal.
-    nodeprep.args((command != "rollback").then_some(PROFILE));
+    nodeprep.args(["apply", "check"].contains(&command).then_some(PROFILE));
     nodeprep.output().unwrap()
 }
 

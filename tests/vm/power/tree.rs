@@ -9,10 +9,11 @@ use std::process::Command;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
-/// What runs by itself writes here; the agent's journal is looked at by itself, and the directory of
+/// What runs by itself writes here, and packages in usr, which has nine files of ten; the agent's journal is looked at by itself, and the directory of
 /// journald's gets its mode from systemd-tmpfiles at the next boot.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     "tmp",
+    "usr",
     "var/cache",
     "var/lib/containerd",
     "var/lib/nodeprep",
