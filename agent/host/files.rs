@@ -136,9 +136,14 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn link(&self, path: &Path) -> Result<Option<PathBuf>> {
-        if let Some(planned) = self.overlay.link(path) {
-            return Ok(planned);
+        match self.overlay.link(path) {
+            Some(planned) => Ok(planned),
+            None => self.link_there(path),
         }
+    }
+
+    /// The same, whatever is planned.
+    pub(super) fn link_there(&self, path: &Path) -> Result<Option<PathBuf>> {
         let answer = match self.root {
             None => nix::fcntl::readlink(path),
             Some(_) => self
@@ -169,9 +174,14 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn kind(&self, path: &Path) -> Result<Option<Kind>> {
-        if let Some(planned) = self.overlay.kind(path) {
-            return Ok(planned);
+        match self.overlay.kind(path) {
+            Some(planned) => Ok(planned),
+            None => self.kind_there(path),
         }
+    }
+
+    /// The same, whatever is planned.
+    pub(super) fn kind_there(&self, path: &Path) -> Result<Option<Kind>> {
         if self.origin == Origin::Image && is_runtime(path) {
             return Ok(None);
         }

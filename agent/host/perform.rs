@@ -129,7 +129,7 @@ impl Host {
         }
     }
 
-    /// What is at a path now, links not followed.
+    /// What is at a path now whatever is planned, links not followed.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -201,11 +201,11 @@ impl Host {
     }
 
     fn prior_file(&self, path: &Path) -> Result<Prior> {
-        match self.kind(path)? {
+        match self.kind_there(path)? {
             None => return Ok(Prior::Absent),
             Some(Kind::Directory) => return Ok(Prior::Directory),
             Some(Kind::Link) => {
-                let target = self.link(path)?.unwrap_or_default();
+                let target = self.link_there(path)?.unwrap_or_default();
                 return Ok(Prior::Link { target });
             }
             Some(Kind::File | Kind::Other) => {}

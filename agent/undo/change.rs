@@ -114,7 +114,9 @@ impl Changes {
             return;
         };
         did.profile.clone_into(&mut known.profile);
-        for subject in did.serves {
+        // Taking back serves what was changed, not a subject of the profile's.
+        let itself = what.subject();
+        for subject in did.serves.iter().filter(|subject| **subject != itself) {
             if !known.serves.contains(subject) {
                 known.serves.push(subject.clone());
             }

@@ -11,6 +11,7 @@ trials!(
         a_cut_off_run_is_finished, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
         what_left_the_profile_goes, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
         a_damaged_journal, a_torn_first_record, a_rollback_that_was_cut_off, a_second_run_that_was_cut_off,
+        applied_again_after_a_rollback_that_was_cut_off, a_file_that_others_removed,
     ],
     root: [a_kernel_value_goes_back, a_key_that_left_goes_back]
 );
@@ -329,4 +330,35 @@ fn a_second_run_that_was_cut_off() {
     image.add(FILE, applied);
     image.past(&["remove"]).exits(0);
     assert!(!image.root().join(FILE).exists());
+}
+
+/// Its last step was done, and the journal does not say so.
+fn applied_again_after_a_rollback_that_was_cut_off() {
+    let image = image();
+    image.run("apply").exits(0);
+    let applied = image.read(FILE);
+    image.past(&["rollback"]).exits(0);
+    let journal = image.journals().pop().unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let step = text.lines().position(|line| line.contains(FILE)).unwrap();
+    let kept: String = text.split_inclusive('\n').take(step + 1).collect();
+    file(&journal, kept);
+    image.past(&["rollback"]);
+    image.run("apply").exits(0);
+    assert_eq!(image.read(FILE), applied);
+}
+
+/// A key of it left the profile as well.
+fn a_file_that_others_removed() {
+    let image = image();
+    image.run("apply").exits(0);
+    std::fs::remove_file(image.root().join(FILE)).unwrap();
+    image.profile(&PROFILE.replace("\"kernel.panic\" = 10\n", ""));
+    image.run("apply").never_says("No such file");
+    image.run("apply").exits(0);
+    let text = String::from_utf8(image.read(FILE)).unwrap();
+    assert!(
+        text.contains("ip_forward") && !text.contains("panic"),
+        "{text}"
+    );
 }

@@ -34,7 +34,6 @@ elif command -v dnf >/dev/null; then
     root dnf install -y -q epel-release || true # Fedora has no such package and needs none
     root dnf install -y -q "${missing[@]}"
 else
-    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, sfdisk, a C and a C++ compiler by hand" >&2
-    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, xfsprogs, sfdisk, strace and a C compiler by hand" >&2
+    echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, xfsprogs, sfdisk, strace, a C and a C++ compiler by hand" >&2
     exit 1
 fi
