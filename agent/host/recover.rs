@@ -1,6 +1,8 @@
 //! What a run that was cut off left beside a file: half of ours, the old file that ours has replaced,
 //! or, where somebody saved the file in that very moment, what they saved.
 
+use std::path::Path;
+
 use nix::unistd::UnlinkatFlags;
 use rustix::fs::RenameFlags;
 
@@ -24,9 +26,14 @@ impl Host {
             Prior::File { path, .. } => path,
             _ => path,
         };
-        for path in [place.to_owned(), self.follow(path)?] {
-            let Some(dir) = path.parent() else { continue };
-            if self.is_directory(dir)? {
+        // Where its directory is gone nothing is left beside it.
+        let is_gone = |path: &Path| Ok(!self.is_directory(path.parent().unwrap_or(path))?);
+        if !is_gone(place)? {
+            clear(&self.beside_for(place, process)?, step, prior)?;
+        }
+        if !is_gone(path)? {
+            let path = self.follow(path)?;
+            if path != place && !is_gone(&path)? {
                 clear(&self.beside_for(&path, process)?, step, prior)?;
             }
         }
@@ -88,7 +95,6 @@ fn is_ours(found: &Prior, step: &Step) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::step::Owner;
