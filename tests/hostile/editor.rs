@@ -60,6 +60,15 @@ fn until(what: impl Fn() -> bool) {
     }
 }
 
+/// Waits until the run is held up before it changes names.
+fn held_up(strace: &Child) {
+    let rename = nix::libc::SYS_renameat2.to_string();
+    // Its first word is the call's number (proc(5)).
+    let call = |id| fs::read_to_string(format!("/proc/{id}/syscall")).unwrap_or_default();
+    let is_there = |id: i32| call(id).split_whitespace().next() == Some(&rename);
+    until(|| children(strace.id()).into_iter().any(is_there));
+}
+
 fn temporary(image: &Image) -> bool {
     leftovers(&image.root().join("etc")).iter().any(|_| true)
 }
@@ -108,8 +117,7 @@ fn saved_before() {
 fn saved_between() {
     let image = image();
     let running = begin(&image, &format!("renameat2:delay_enter={DELAY}:when=1"));
-    until(|| temporary(&image));
-    std::thread::sleep(Duration::from_millis(300));
+    held_up(&running);
     save(&image.root().join("etc/crictl.yaml"), SAVED);
     kept(&image, &end(running));
 }
@@ -130,8 +138,7 @@ fn appended() {
     let image = image();
     let path = image.root().join("etc/crictl.yaml");
     let running = begin(&image, &format!("renameat2:delay_enter={DELAY}:when=1"));
-    until(|| temporary(&image));
-    std::thread::sleep(Duration::from_millis(300));
+    held_up(&running);
     let mut open = OpenOptions::new().append(true).open(&path).unwrap();
     let ran = end(running);
     ran.exits(1)
@@ -155,8 +162,7 @@ fn made_meanwhile() {
     let path = image.root().join("etc/crictl.yaml");
     fs::remove_file(&path).unwrap();
     let running = begin(&image, &format!("renameat2:delay_enter={DELAY}:when=1"));
-    until(|| temporary(&image));
-    std::thread::sleep(Duration::from_millis(300));
+    held_up(&running);
     save(&path, SAVED);
     kept(&image, &end(running));
 }
@@ -165,8 +171,7 @@ fn removed_meanwhile() {
     let image = image();
     let path = image.root().join("etc/crictl.yaml");
     let running = begin(&image, &format!("renameat2:delay_enter={DELAY}:when=1"));
-    until(|| temporary(&image));
-    std::thread::sleep(Duration::from_millis(300));
+    held_up(&running);
     fs::remove_file(&path).unwrap();
     end(running)
         .exits(1)
@@ -181,8 +186,7 @@ fn cut_off_with_what_was_saved() {
     let path = image.root().join("etc/crictl.yaml");
     let delayed = format!("renameat2:delay_enter={DELAY}:delay_exit={DELAY}:when=1");
     let mut running = begin(&image, &delayed);
-    until(|| temporary(&image));
-    std::thread::sleep(Duration::from_millis(300));
+    held_up(&running);
     save(&path, SAVED);
     until(|| fs::read(&path).unwrap() == b"timeout: 10\n");
     // strace's child goes with it where it is killed while that is stopped.
