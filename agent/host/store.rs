@@ -84,6 +84,18 @@ impl Host {
         self.restore(&path, &file, &self.found(&path)?)
     }
 
+    /// Removes what runs left that were cut off while they replaced a journal.
+    ///
+    /// # Errors
+    /// Where something cannot be removed.
+    pub fn discard_torn_journals(&self) -> Result<()> {
+        let directory = Path::new(journal::DIRECTORY);
+        for name in self.list(directory)?.iter().filter(|n| n.starts_with('.')) {
+            self.remove(&directory.join(name), UnlinkatFlags::NoRemoveDir)?;
+        }
+        Ok(())
+    }
+
     /// Removes a journal.
     ///
     /// # Errors

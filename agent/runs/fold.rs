@@ -21,6 +21,7 @@ pub fn fold(host: &Host, keep: usize) -> Result<()> {
     for id in stale {
         host.discard_journal(&id)?;
     }
+    host.discard_torn_journals()?;
     let count = runs.0.len();
     if keep == 0 || count <= keep {
         return Ok(());

@@ -214,12 +214,15 @@ fn what_was_not_asked_for_stays() {
 
 fn joined() {
     let image = image();
+    image.run("apply").exits(0);
+    let torn = "var/lib/nodeprep/journal/.2026-01-01T00:00:00.000000Z-1.journal.nodeprep-2";
+    image.add(torn, "0a0b");
     for value in 1..8 {
         let profile = PROFILE.replace("= 10", &format!("= {value}"));
         image.profile(&(profile + "[history]\nruns = 3\n"));
         image.run("apply").exits(0);
     }
-    assert_eq!(image.journals().len(), 3);
+    assert_eq!(image.journals().len(), 3, "{torn} is gone too");
     image
         .past(&["history"])
         .exits(0)

@@ -169,6 +169,21 @@ fn reached(machine: &mut Machine) -> String {
 }
 
 const OPEN: &str = "hello hello hello hello";
+/// A packet is lost now and then where the emulator gets no processor: what refuses, refuses again.
+const TRIES: usize = 3;
+
+/// Asserts that the peer is answered, at this many of the ways.
+fn assert_open(machine: &mut Machine, ways: usize, why: &str) {
+    let expected: Vec<&str> = OPEN.split(' ').take(ways).collect();
+    let mut answers = String::new();
+    for _ in 0..TRIES {
+        answers = reached(machine);
+        if answers.split(' ').take(ways).eq(expected.iter().copied()) {
+            return;
+        }
+    }
+    panic!("{why}: {answers}");
+}
 
 pub fn run(image: &Image) {
     let mut machine = guest::boot(image);
@@ -176,7 +191,7 @@ pub fn run(image: &Image) {
         "cat >{PROFILE} <<'END'\nschema = \"v1alpha1\"\n[ports]\nopen = [\"6443/tcp\", \"8472/udp\"]\nnode_ports = [\"30000-30010/tcp\"]\nEND"
     ));
     machine.ok(NETWORK);
-    assert_eq!(reached(&mut machine), OPEN, "without a firewall");
+    assert_open(&mut machine, 4, "without a firewall");
     Report::with(&mut machine, "check", PROFILE, 0);
     for kind in &KINDS {
         if kind.name == "ufw" || kind.name == "iptables-nft" {
@@ -196,7 +211,7 @@ pub fn run(image: &Image) {
         opened(&mut machine, kind);
         left_behind(&mut machine, kind);
         machine.ok(kind.end);
-        assert_eq!(reached(&mut machine), OPEN, "{} is gone", kind.name);
+        assert_open(&mut machine, 4, &format!("{} is gone", kind.name));
     }
 }
 
@@ -224,21 +239,21 @@ fn opened(machine: &mut Machine, kind: &Firewall) {
     let applied = Report::with(machine, "apply", PROFILE, 0);
     assert_eq!(applied.subjects("fixed"), subjects, "{name}");
     assert_eq!(check.steps(), applied.steps(), "{name}");
-    assert_eq!(reached(machine), OPEN, "{name} is open");
+    assert_open(machine, 4, &format!("{name} is open"));
     Report::with(machine, "check", PROFILE, 0);
     let again = Report::with(machine, "apply", PROFILE, 0);
     assert!(again.steps().is_empty(), "{name}: {:?}", again.steps());
     assert_eq!(machine.ok(kind.foreign), foreign, "{name}");
     assert_eq!(machine.ok(kind.file), file, "{name}");
     machine.ok(kind.load);
-    assert_eq!(reached(machine), OPEN, "{name} is open when loaded again");
+    assert_open(machine, 4, &format!("{name} is open when loaded again"));
     Report::with(machine, "check", PROFILE, 0);
     if name == "firewalld" {
         // systemd calls it started before it has loaded its rules.
         machine
             .ok("firewall-cmd -q --permanent --remove-port=6443/tcp; systemctl restart firewalld");
         Report::with(machine, "apply", PROFILE, 0);
-        assert_eq!(reached(machine), OPEN, "{name} was just started");
+        assert_open(machine, 4, &format!("{name} was just started"));
     }
     // Taken away behind our back, live only: it is seen and mended.
     if name == "nftables" {
@@ -247,7 +262,7 @@ fn opened(machine: &mut Machine, kind: &Firewall) {
         assert_eq!(check.aspect("ports 6443/tcp", "live").0, "differs");
         assert_eq!(check.aspect("ports 6443/tcp", "boot").0, "in_sync");
         Report::with(machine, "apply", PROFILE, 0);
-        assert_eq!(&reached(machine)[..11], "hello hello");
+        assert_open(machine, 2, kind.name);
     }
 }
 
@@ -271,6 +286,6 @@ fn left_behind(machine: &mut Machine, kind: &Firewall) {
         "the boot does not start it"
     );
     Report::with(machine, "apply", PROFILE, 0);
-    assert_eq!(&reached(machine)[..11], "hello hello");
+    assert_open(machine, 2, kind.name);
     machine.ok("nft delete table inet firewalld; iptables -F; ip6tables -F");
 }
