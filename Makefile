@@ -5,6 +5,7 @@
 # make vm-all the real machines of every suite, results into tests/vm/RESULTS.md
 # make fuzz   every parser fuzzed, ten minutes each or EACH=SECONDS, or only TARGETS="swap sysctl"
 # make power  the power fails at 200 moments of an apply, and of others; 10 minutes
+# make torture  a run killed at each system call, and each call failing in each way; tests/torture/
 # make bench  what a check costs, into BENCHMARKS.md
 # make lint   what CI checks before the tests
 # make deny   licences, versions and sources of the crates; installs what it needs
@@ -12,7 +13,7 @@
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: all static demo test vm-all fuzz power bench lint deny tools
+.PHONY: all static demo test vm-all torture fuzz power bench lint deny tools
 
 all:
 	cargo build --release
@@ -42,6 +43,9 @@ fuzz: tools
 # Mounts disks, so it needs root; another seed: cargo test --test vm -- --power 200 SEED
 power: tools
 	cargo test --test vm -- --power
+
+torture: tools
+	cargo test --test torture -- --ignored
 
 # The programs as they are handed out; first here, then in a prepared machine.
 bench: tools

@@ -14,6 +14,7 @@ if command -v apt-get >/dev/null; then
     need mkfs.ext4 e2fsprogs
     need sfdisk fdisk
     need cc gcc
+    need nft nftables
     need strace strace
     need c++ g++
     need mkfs.xfs xfsprogs
@@ -27,6 +28,7 @@ elif command -v dnf >/dev/null; then
     need mkfs.ext4 e2fsprogs
     need sfdisk util-linux
     need cc gcc
+    need nft nftables
     need strace strace
     need c++ gcc-c++
     need mkfs.xfs xfsprogs

@@ -1,0 +1,250 @@
+//! Which faults are put where, and what is expected of each.
+
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use crate::case::{Case, Deed, Placed};
+use crate::machine::Host;
+use crate::trace::{Call, Fault, Moment, Ran};
+
+/// Of the faults at calls that change something a sample takes one in so many, and of the others: what
+/// those leave is what the change before them left. No multiple of how many faults a call gets, so that
+/// a sample has of every sort.
+const OF_KILLS: (usize, usize) = (3, 31);
+/// The same of errors.
+const OF_ERRORS: (usize, usize) = (11, 61);
+/// Of the kills of a first run one in so many is followed by each kill of a second.
+const TWICE: usize = 7;
+/// Failures told of a trial: more say nothing new.
+const TOLD: usize = 20;
+/// What a report's exit code can be, and that of a profile that can't be read.
+const CODES: [i32; 5] = [0, 1, 2, 3, 65];
+
+/// How much of it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Some calls, mostly of those that change something.
+    Sample,
+    /// Every call.
+    Whole,
+}
+
+/// One trial's figures.
+pub struct Figures {
+    name: String,
+    begun: Instant,
+    faults: usize,
+    failures: usize,
+    /// Calls that were not made again.
+    missed: usize,
+    told: Vec<String>,
+}
+
+impl Figures {
+    fn new(host: Host, deed: Deed, what: &str) -> Self {
+        Self {
+            name: format!("{} {deed:?} {what}", host.name),
+            begun: Instant::now(),
+            faults: 0,
+            failures: 0,
+            missed: 0,
+            told: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, fault: &str, bad: Vec<String>) {
+        self.faults += 1;
+        if bad.is_empty() {
+            return;
+        }
+        self.failures += 1;
+        if self.told.len() < TOLD {
+            self.told.push(format!("{fault}: {}", bad.join("; ")));
+        }
+    }
+
+    /// Prints them; a trial with a failure fails.
+    fn end(self, calls: usize) -> Result<(), libtest_mimic::Failed> {
+        let seconds = self.begun.elapsed().as_secs();
+        println!(
+            "torture: {:<28} {calls:>5} calls {:>6} faults {:>4} failures {:>3} missed {seconds:>5} s",
+            self.name, self.faults, self.failures, self.missed
+        );
+        match self.told.is_empty() {
+            true => Ok(()),
+            false => Err(self.told.join("\n").into()),
+        }
+    }
+}
+
+/// A fault, with what is to be said of it.
+struct Planned {
+    fault: Placed,
+    name: String,
+    changes: bool,
+}
+
+impl Planned {
+    fn new(call: &Call, fault: Fault) -> Self {
+        Self {
+            fault: (call.place, fault),
+            name: format!("{fault:?} at {}", call.shown()),
+            changes: call.changes(),
+        }
+    }
+}
+
+/// Kills at each call: where it changes something after it too, elsewhere that is the next one's entry.
+fn kills(calls: &[Call]) -> Vec<Planned> {
+    let of = |call: &Call| {
+        let moments = [Moment::Entry, Moment::Exit];
+        let most = if call.changes() { 2 } else { 1 };
+        moments
+            .map(|moment| Planned::new(call, Fault::Kill(moment)))
+            .into_iter()
+            .take(most)
+    };
+    calls.iter().flat_map(of).collect()
+}
+
+/// Every way in which each call can fail.
+fn errors(calls: &[Call]) -> Vec<Planned> {
+    let of = |call: &Call| -> Vec<Planned> {
+        let errors = call.errors().iter().map(|errno| Fault::Error(*errno));
+        let half = call.can_be_short().then_some(Fault::Half);
+        errors
+            .chain(half)
+            .map(|fault| Planned::new(call, fault))
+            .collect()
+    };
+    calls.iter().flat_map(of).collect()
+}
+
+/// Those that a trial puts.
+fn chosen(
+    mut all: Vec<Planned>,
+    extent: Extent,
+    (of_changing, of_others): (usize, usize),
+) -> Vec<Planned> {
+    if extent == Extent::Sample {
+        let (mut changing, mut others) = (0, 0);
+        all.retain(|planned| {
+            let (count, of) = match planned.changes {
+                true => (&mut changing, of_changing),
+                false => (&mut others, of_others),
+            };
+            *count += 1;
+            *count % of == 0
+        });
+    }
+    all
+}
+
+/// Killed at each call: nothing is torn, and the next run finishes it.
+pub fn killed(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
+    let mut figures = Figures::new(host, deed, "killed");
+    let case = Case::new(host, deed);
+    for planned in chosen(kills(&case.calls), extent, OF_KILLS) {
+        let Some(ran) = case.disturbed(planned.fault) else {
+            figures.missed += 1;
+            continue;
+        };
+        figures.count(&planned.name, after_kill(&case, &ran));
+    }
+    figures.end(case.calls.len())
+}
+
+/// The run that finishes a killed one is killed too, before and after each change it makes.
+pub fn killed_twice(host: Host, deed: Deed, _: Extent) -> Result<(), libtest_mimic::Failed> {
+    let mut figures = Figures::new(host, deed, "killed twice");
+    let case = Case::new(host, deed);
+    let changing = |calls: &[Call]| kills(calls).into_iter().filter(|planned| planned.changes);
+    for first in changing(&case.calls).step_by(TWICE) {
+        case.begin();
+        case.run(Some(first.fault));
+        let recovery = case.run(None);
+        for second in changing(&recovery.calls) {
+            case.begin();
+            case.run(Some(first.fault));
+            let ran = case.run(Some(second.fault));
+            if !ran.hit {
+                figures.missed += 1;
+                continue;
+            }
+            let name = format!("{}, then {}", first.name, second.name);
+            figures.count(&name, after_kill(&case, &ran));
+        }
+    }
+    figures.end(case.calls.len())
+}
+
+/// Each call fails in each way it can: it is told, nothing is torn or left, and the next run
+/// finishes it.
+pub fn failing(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
+    let mut figures = Figures::new(host, deed, "failing");
+    let case = Case::new(host, deed);
+    for planned in chosen(errors(&case.calls), extent, OF_ERRORS) {
+        let Some(ran) = case.disturbed(planned.fault) else {
+            figures.missed += 1;
+            continue;
+        };
+        let mut bad = answered(&case, &ran, planned.fault.1);
+        bad.extend(case.torn());
+        bad.extend(case.machine.state().temporary());
+        bad.extend(case.finish());
+        bad.extend(case.take_back(2));
+        figures.count(&planned.name, bad);
+    }
+    figures.end(case.calls.len())
+}
+
+fn after_kill(case: &Case, ran: &Ran) -> Vec<String> {
+    let mut bad = case.torn();
+    if let Some(code) = ran.code {
+        bad.push(format!("not killed: {code} {}", ran.said));
+    }
+    bad.extend(case.finish());
+    bad.extend(case.take_back(1));
+    bad
+}
+
+/// What is wrong with the answer of a run in which a call failed.
+fn answered(case: &Case, ran: &Ran, fault: Fault) -> Vec<String> {
+    let mut bad = Vec::new();
+    if ran.said.contains("panicked") || !ran.code.is_some_and(|code| CODES.contains(&code)) {
+        bad.push(format!("ended with {:?}: {}", ran.code, ran.said));
+    } else if ran.code == case.code {
+        let differences = case.machine.state().differences(&case.after);
+        if !differences.is_empty() {
+            bad.push(format!(
+                "ended as if all were done: {}",
+                differences.join("; ")
+            ));
+        }
+    } else if !tells(ran, fault) {
+        bad.push(format!("does not say what failed: {}", ran.said));
+    }
+    bad
+}
+
+/// Whether a line names the error and something it is about.
+fn tells(ran: &Ran, fault: Fault) -> bool {
+    let Fault::Error(errno) = fault else {
+        return false;
+    };
+    let names = |line: &str| {
+        let about = ["/", "stdout", "signal", "nf_tables", "nft", "systemctl"];
+        said_as(errno).iter().any(|said| line.contains(said))
+            && about.iter().any(|a| line.contains(a))
+    };
+    ran.code == Some(1) && ran.said.lines().any(names)
+}
+
+/// How it is said: by the two libraries, and by us of a value of the kernel's.
+fn said_as(errno: Errno) -> Vec<String> {
+    let system = std::io::Error::from_raw_os_error(errno as i32).to_string();
+    let mut said = vec![errno.desc().to_owned(), system];
+    said.extend((errno == Errno::EROFS).then(|| "is read-only".to_owned()));
+    said
+}
