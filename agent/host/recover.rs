@@ -10,7 +10,7 @@ use super::exchange::{Exchange, there};
 use super::write::{explain, sync};
 use super::{Host, Prior};
 use crate::error::{Result, trouble};
-use crate::step::Step;
+use crate::step::{Owner, Step};
 
 impl Host {
     /// Clears up after a step in which the run of `process` was cut off.
@@ -31,7 +31,9 @@ impl Host {
         if !is_gone(place)? {
             clear(&self.beside_for(place, process)?, step, prior)?;
         }
-        if !is_gone(path)? {
+        // Any other link is replaced itself: what a mask names need not be there.
+        let is_shared = matches!(step, Step::WriteFile { owner, .. } if *owner == Owner::Shared);
+        if is_shared && !is_gone(path)? {
             let path = self.follow(path)?;
             if path != place && !is_gone(&path)? {
                 clear(&self.beside_for(&path, process)?, step, prior)?;
@@ -97,7 +99,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::step::Owner;
 
     /// What was there when the run began, what has the name and what the temporary name, and what
     /// has the name afterwards.
