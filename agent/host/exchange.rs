@@ -18,7 +18,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::fs::{RenameFlags, renameat_with};
 
 use super::files::{LARGEST_FILE, attributes, kind_of, no_file};
-use super::write::{explain, sync};
+use super::write::{explain, sync, unsure};
 use super::{Kind, Prior};
 use crate::error::{Error, Result, trouble};
 
@@ -45,7 +45,7 @@ impl Exchange {
         let mode = Mode::from_bits_truncate(0o600);
         let new = nix::fcntl::openat(&self.dir, &*self.temporary, flags, mode)
             .map_err(|error| self.taken(error))?;
-        let made = fstat(&new).map_err(|error| self.failed(error.into()))?;
+        let made = fstat(&new).map_err(|error| self.useless(error))?;
         let done = fill(File::from(new))
             .map_err(|error| self.failed(error))
             .and_then(|()| self.exchange(prior));
@@ -57,7 +57,7 @@ impl Exchange {
         nix::unistd::symlinkat(target, &self.dir, &*self.temporary)
             .map_err(|error| self.taken(error))?;
         let made = self.stat(&self.temporary);
-        let made = made.map_err(|error| self.failed(error.into()))?;
+        let made = made.map_err(|error| self.useless(error))?;
         self.finish(&made, self.exchange(prior))
     }
 
@@ -65,18 +65,20 @@ impl Exchange {
     pub fn take_away(&self, prior: &Prior) -> Result<()> {
         self.unchanged(&self.name, prior)?;
         match self.rename(&self.name, &self.temporary, RenameFlags::NOREPLACE) {
-            Ok(()) => match self.unchanged(&self.temporary, prior) {
-                Ok(()) => self.unlink(&self.temporary)?,
-                Err(error) => {
+            Ok(()) => {
+                let gone = self
+                    .unchanged(&self.temporary, prior)
+                    .and_then(|()| self.unlink(&self.temporary));
+                if let Err(error) = gone {
                     self.rename(&self.temporary, &self.name, RenameFlags::NOREPLACE)
                         .map_err(|error| self.stranded(error))?;
                     return Err(error);
                 }
-            },
+            }
             Err(Errno::EINVAL | Errno::ENOSYS) => self.unlink(&self.name)?,
             Err(error) => return Err(self.taken(error)),
         }
-        sync(&self.dir).map_err(|error| self.failed(error))
+        sync(&self.dir).map_err(|error| unsure(&self.path, &error))
     }
 
     fn exchange(&self, prior: &Prior) -> Result<()> {
@@ -147,7 +149,7 @@ impl Exchange {
             // The failure that is reported is the one that came first.
             let _ = self.unlink(&self.temporary);
         }
-        done.and(sync(&self.dir).map_err(|error| self.failed(error)))
+        done.and(sync(&self.dir).map_err(|error| unsure(&self.path, &error)))
     }
 
     fn stat(&self, name: &OsStr) -> nix::Result<FileStat> {
@@ -162,6 +164,12 @@ impl Exchange {
     fn unlink(&self, name: &OsStr) -> Result<()> {
         unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir)
             .map_err(|error| self.failed(error.into()))
+    }
+
+    /// What was made a moment ago and can't be looked at goes.
+    fn useless(&self, error: Errno) -> Error {
+        let _ = self.unlink(&self.temporary);
+        self.failed(error.into())
     }
 
     fn failed(&self, error: std::io::Error) -> Error {

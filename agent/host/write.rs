@@ -73,7 +73,7 @@ impl Host {
     pub(super) fn remove(&self, path: &Path, what: UnlinkatFlags) -> Result<()> {
         let (dir, name) = self.writable_parent(path)?;
         match nix::unistd::unlinkat(&dir, &*name, what) {
-            Ok(()) => sync(&dir).map_err(|error| explain(path, &error)),
+            Ok(()) => sync(&dir).map_err(|error| unsure(path, &error)),
             Err(Errno::ENOENT) => Ok(()),
             Err(error) => Err(explain(path, &error.into())),
         }
@@ -92,7 +92,7 @@ impl Host {
         let made = nix::fcntl::openat(&dir, &*name, flags, Mode::empty());
         made.and_then(|fd| nix::sys::stat::fchmod(fd, mode))
             .map_err(|error| explain(path, &error.into()))?;
-        sync(&dir).map_err(|error| explain(path, &error))
+        sync(&dir).map_err(|error| unsure(path, &error))
     }
 
     /// The place a file is to be put in.
@@ -180,6 +180,15 @@ pub(super) fn sync(dir: &OwnedFd) -> std::io::Result<()> {
 pub(super) fn explain(path: &Path, error: &std::io::Error) -> Error {
     let advice = advice(error);
     trouble!("{}: {error}; it is as it was: {advice}", path.display())
+}
+
+/// Says which file was changed, and may be as it was after a power cut.
+pub(super) fn unsure(path: &Path, error: &std::io::Error) -> Error {
+    let advice = advice(error);
+    trouble!(
+        "{}: it is changed, but may not be on the disk: {error}: {advice}",
+        path.display()
+    )
 }
 
 /// What to do about a file that can't be written.
