@@ -35,7 +35,7 @@ pub enum What {
         before: Prior,
         /// What our last step there left.
         left: Left,
-        /// What it found, where it was cut off: that may be there still.
+        /// What it found, where it was cut off or failed: that may be there still.
         or: Option<Left>,
     },
     /// A kernel value.
@@ -77,8 +77,12 @@ pub enum Left {
 pub fn changes(runs: &[Run]) -> Vec<Change> {
     let mut changes = Changes::default();
     for run in runs {
-        // A step that failed left things as they were.
-        let done = |did: &Did<'_>| !matches!(did.ended, Some(Err(_)));
+        // A step that failed left things as they were; only a file may have its new name where that
+        // could not be made durable, and a value be written where it could not be read back.
+        let done = |did: &Did<'_>| {
+            let unsure = did.step.file().is_some() || matches!(did.step, Step::WriteKernel { .. });
+            unsure || !matches!(did.ended, Some(Err(_)))
+        };
         for did in run.steps().into_iter().filter(done) {
             for what in made(&did) {
                 changes.join(&did, what);
@@ -186,7 +190,7 @@ fn is_frame(line: &str) -> bool {
 }
 
 fn made(did: &Did<'_>) -> Vec<What> {
-    let cut_off = did.ended.is_none();
+    let unsure = did.ended != Some(Ok(()));
     let path = |path: &Path, left: Left| {
         let path = match did.prior {
             Prior::File { path, .. } => path,
@@ -196,7 +200,7 @@ fn made(did: &Did<'_>) -> Vec<What> {
             path: path.to_owned(),
             before: did.prior.clone(),
             left,
-            or: cut_off.then(|| Left::found(did.prior)).flatten(),
+            or: unsure.then(|| Left::found(did.prior)).flatten(),
         }]
     };
     match (did.step, did.prior) {
@@ -216,7 +220,7 @@ fn made(did: &Did<'_>) -> Vec<What> {
             path: path.clone(),
             before: text.clone(),
             left: value.clone(),
-            or: cut_off.then(|| text.clone()),
+            or: unsure.then(|| text.clone()),
         }],
         (Step::LoadModule { .. }, Prior::Modules { missing }) => {
             // In load order, as all else is.
@@ -234,7 +238,11 @@ impl What {
     #[must_use]
     pub fn turn(&self) -> u8 {
         match self {
-            Self::Path { left, .. } if *left == Left::Directory => 1,
+            Self::Path { left, or, .. }
+                if [Some(left), or.as_ref()].contains(&Some(&Left::Directory)) =>
+            {
+                1
+            }
             Self::Path { .. } => 0,
             Self::Value { .. } => 2,
             Self::Rules(..) => 3,

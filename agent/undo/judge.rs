@@ -104,12 +104,12 @@ fn of_path(
         Prior::Absent => "not there",
         _ => "as it was",
     };
+    let left = or.filter(|or| or.is_there(&now, before)).unwrap_or(left);
     let step = back(path, before, left);
     if *left == Left::Directory && !host.list(path)?.is_empty() {
         return Ok(Stands::Changed("others have put files there".into(), None));
     }
-    let ours = left.is_there(&now, before) || or.is_some_and(|or| or.is_there(&now, before));
-    Ok(match ours {
+    Ok(match left.is_there(&now, before) {
         true => Stands::Ours("as nodeprep left it", to.into(), step),
         // A directory is in the way of a file: that is more than a changed file.
         false if now == Prior::Directory => Stands::Changed("it is a directory now".into(), None),
