@@ -183,9 +183,12 @@ fn taking_back(
     first: usize,
     others: Others,
 ) -> Result<(Plan, Vec<String>)> {
+    let unfinished = unfinished(host, runs);
     let runs = runs.from(first)?;
     let changes = undo::changes(runs);
-    let plan = undo::plan(host, &changes, runs, others)?;
+    let mut plan = undo::plan(host, &changes, runs, others)?;
+    // First, as once this run has begun only its own journal tells what is due.
+    plan.items.splice(0..0, unfinished);
     Ok((plan, undo::reservations(&changes)))
 }
 

@@ -84,15 +84,15 @@ fn dues(host: &Host, runs: &[Run], item: &str) -> Vec<Due> {
     dues.into_iter().collect()
 }
 
-/// The last `apply` of which something is left to take back, and those it finished; none where there
-/// is none.
+/// The last `apply` of which something is left to take back, or to finish taking back; none where
+/// there is none.
 #[must_use]
 pub fn last(runs: &Runs) -> Option<usize> {
     let is_left = |index: &usize| {
         let rest = runs.0.get(*index..).unwrap_or_default();
         rest.first()
             .is_some_and(|run| run.purpose().command == "apply")
-            && !changes(rest).is_empty()
+            && (runs.cut_off().is_some() || !changes(rest).is_empty())
     };
     (0..runs.0.len()).rev().find(is_left)
 }
