@@ -8,7 +8,7 @@ use crate::host::{Host, Prior, Signals};
 use crate::journal::{Journal, Purpose};
 use crate::plan::{ItemPlan, Plan, PlannedStep};
 use crate::report::ReportedStep;
-use crate::step::{Due, Step};
+use crate::step::{Aspect, Due, Step};
 
 /// Failures of steps by item and subject.
 pub type Failures = BTreeMap<(&'static str, String), String>;
@@ -30,6 +30,10 @@ pub struct Performer<'a> {
     pub deeds: Deeds,
     /// The steps of the stage that were done.
     done: Vec<Done>,
+    /// Subjects of items whose files could not be written.
+    unwritten: BTreeSet<(&'static str, String)>,
+    /// Something due could not be done.
+    owes: bool,
     stopped: bool,
 }
 
@@ -63,6 +67,8 @@ impl<'a> Performer<'a> {
             signals,
             deeds: Deeds::default(),
             done: Vec::new(),
+            unwritten: BTreeSet::new(),
+            owes: false,
             stopped: false,
         }
     }
@@ -73,9 +79,9 @@ impl<'a> Performer<'a> {
         self.journal.id()
     }
 
-    /// Ends the run, unless it was stopped: then the next one finishes it.
+    /// Ends the run, unless it was stopped or something is due still: then the next one finishes it.
     pub fn end(&mut self, host: &Host) {
-        if !self.stopped {
+        if !self.stopped && !self.owes {
             let record = self.journal.end(host);
             self.written(record);
         }
@@ -116,6 +122,9 @@ impl<'a> Performer<'a> {
         }
         let mut any = item.steps.is_empty();
         for planned in &item.steps {
+            if self.is_unwritten(item.item, planned) {
+                continue;
+            }
             any |= self.step(host, item.item, planned);
             if !self.stopped && self.signals.came() {
                 self.stop("stopped by a signal: run apply again for the rest".into());
@@ -127,8 +136,17 @@ impl<'a> Performer<'a> {
         any
     }
 
+    /// Whether a file is only to add to another that could not be written, as one that outranks
+    /// others does: the next run, that finds it there, would take the other for not needed.
+    fn is_unwritten(&self, item: &'static str, planned: &PlannedStep) -> bool {
+        let is = |subject: &String| self.unwritten.contains(&(item, subject.clone()));
+        planned.aspect == Aspect::Boot && planned.serves.iter().all(is)
+    }
+
+    /// Does a step; tells whether it changed anything.
     fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> bool {
         let mut before = Vec::new();
+        let mut changed = false;
         let prior = host.prior(&planned.step);
         let done = match prior.and_then(|prior| planned.still_fits(&prior).map(|()| prior)) {
             Err(error) => Err(error),
@@ -139,6 +157,8 @@ impl<'a> Performer<'a> {
                     return false;
                 };
                 let done = host.perform(&planned.step, &prior);
+                // A file has its new name even where that could then not be made durable.
+                changed = done.is_ok() || host.prior(&planned.step).as_ref() != Ok(&prior);
                 let error = done.as_ref().err().map(ToString::to_string);
                 let record = self.journal.done(host, number, error);
                 self.written(record);
@@ -156,13 +176,21 @@ impl<'a> Performer<'a> {
             .steps
             .push(ReportedStep::new(host, item, planned, &before));
         if let Err(error) = &done {
-            tracing::warn!("{}: {error}", planned.step);
-            for subject in &planned.serves {
-                let failed = self.deeds.failed.entry((item, subject.clone()));
-                failed.or_insert_with(|| error.to_string());
-            }
+            self.failed(item, planned, error);
         }
-        done.is_ok()
+        changed
+    }
+
+    fn failed(&mut self, item: &'static str, planned: &PlannedStep, error: &Error) {
+        tracing::warn!("{}: {error}", planned.step);
+        for subject in &planned.serves {
+            let subject = (item, subject.clone());
+            if planned.aspect == Aspect::Boot {
+                self.unwritten.insert(subject.clone());
+            }
+            let failed = self.deeds.failed.entry(subject);
+            failed.or_insert_with(|| error.to_string());
+        }
     }
 
     /// A second signal leaves what is due to the next run.
@@ -199,12 +227,15 @@ impl<'a> Performer<'a> {
         for done in its.into_iter().rev() {
             any |= self.restore(host, done, error);
         }
-        if !any {
-            self.deeds.trouble.push(format!("{due}: {error}"));
+        let text = if !any {
+            format!("{due}: {error}")
         } else if let Err(error) = self.settle(host, due) {
-            let text = format!("{due}: {error} (with its old configuration)");
-            self.deeds.trouble.push(text);
-        }
+            format!("{due}: {error} (with its old configuration)")
+        } else {
+            return;
+        };
+        self.deeds.trouble.push(text);
+        self.owes = true;
     }
 
     /// Takes back a step that wrote a file, as a step of its own; tells whether it could.

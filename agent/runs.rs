@@ -138,7 +138,7 @@ impl Run {
                 Record::Due { item, due, .. } if begun(item) && !pending.contains(due) => {
                     pending.push(due.clone());
                 }
-                Record::Settled { due, .. } => pending.retain(|other| other != due),
+                Record::Settled { due, error: None } => pending.retain(|other| other != due),
                 _ => {}
             }
         }
