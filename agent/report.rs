@@ -111,6 +111,7 @@ impl Entry {
             // Nothing was planned for what could not be looked at: the cause is why.
             (Outcome::Differs, None) if untold => Outcome::Unknown,
             (Outcome::InSync, None) if untold && is.is_none() => Outcome::Unknown,
+            (Outcome::InSync, Some(_)) => Outcome::Failed,
             (Outcome::InSync | Outcome::NotApplicable, _)
                 if worst(was) > Outcome::NotApplicable =>
             {
