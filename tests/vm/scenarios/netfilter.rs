@@ -169,6 +169,8 @@ fn plain(line: &str) -> String {
 /// What firewalld makes of its default zone: some hundred rules of nf_tables.
 fn firewalld(machine: &mut Machine) {
     machine.ok("iptables-nft -F; iptables-nft -X; nft flush ruleset; systemctl start firewalld");
+    // Started is not yet answering, with newer ones.
+    machine.ok("until firewall-cmd -q --state; do sleep 0.2; done");
     machine.ok("firewall-cmd -q --add-port=6443/tcp; firewall-cmd -q --zone=public --add-source=10.0.0.0/8");
     same_rules(machine);
     let rules = machine.ok("rules");
