@@ -14,6 +14,7 @@ use super::save::Services;
 use super::{Base, Chain, Family, Ruleset, Table};
 use crate::error::{Result, trouble};
 pub use edit::Addition;
+use edit::{Form, Spot};
 use reader::{Reader, base_of, family_of};
 use rule::Sets;
 use token::Token;
@@ -35,18 +36,10 @@ pub struct Script {
     defines: HashMap<String, Vec<Token>>,
 }
 
-/// A place in one of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Spot {
-    file: usize,
-    at: usize,
-    /// A command of its own (`add rule …`), not a line of a chain's block.
-    command: bool,
-}
-
 /// The file that is read.
 struct Source<'a> {
     file: usize,
+    length: usize,
     path: &'a Path,
     services: Services<'a>,
 }
@@ -82,7 +75,7 @@ impl Script {
         let shown = path.display();
         let tokens = token::tokens(&text)
             .ok_or_else(|| trouble!("{shown}: a quote is not closed: mend it by hand"))?;
-        let file = self.files.len();
+        let (file, length) = (self.files.len(), text.len());
         self.files.push((path.to_owned(), text));
         let mut reader = Reader {
             tokens: self.expand(tokens),
@@ -90,6 +83,7 @@ impl Script {
         };
         let source = Source {
             file,
+            length,
             path,
             services,
         };
@@ -110,7 +104,9 @@ impl Script {
                 continue;
             }
             if reader.takes("define") || reader.takes("redefine") {
-                self.define(&mut reader);
+                self.define(&mut reader).ok_or_else(|| {
+                    trouble!("{shown}:{line}: a brace is not closed: mend it by hand")
+                })?;
                 // What follows may name it.
                 let rest = reader.tokens.split_off(reader.position);
                 reader.tokens.extend(self.expand(rest));
@@ -143,23 +139,22 @@ impl Script {
     }
 
     /// `NAME = value` or `NAME = { … }`
-    fn define(&mut self, reader: &mut Reader) {
+    fn define(&mut self, reader: &mut Reader) -> Option<()> {
         let name = reader.word();
         reader.takes("=");
         let value = match reader.peek().is_some_and(|token| token.is("{")) {
             true => reader.block(),
             false => reader.statement(),
         };
-        self.defines.insert(name, self.expand(value));
+        self.defines.insert(name, self.expand(value?));
+        Some(())
     }
 
     fn command(&mut self, reader: &mut Reader, source: &Source) -> Option<()> {
         let from = reader.peek()?.at;
-        if ["flush", "delete", "destroy"]
-            .iter()
-            .any(|verb| reader.takes(verb))
-        {
-            return self.removal(&reader.statement());
+        let flush = reader.takes("flush");
+        if flush || reader.takes("delete") || reader.takes("destroy") {
+            return self.removal(&reader.statement()?, !flush);
         }
         let insert = reader.takes("insert");
         if !insert && !reader.takes("add") {
@@ -175,7 +170,7 @@ impl Script {
                 let name = reader.word();
                 let chain = self.chain(&table, &name);
                 if reader.peek().is_some_and(|token| token.is("{")) {
-                    let block = reader.block();
+                    let block = reader.block()?;
                     let inside = block.get(1..).unwrap_or_default();
                     self.set_base(chain, base_of(inside), inside);
                 }
@@ -185,30 +180,31 @@ impl Script {
                 let table = reader.table();
                 let name = reader.word();
                 let chain = self.chain(&table, &name);
-                let spot = Spot {
-                    file: source.file,
-                    at: from,
-                    command: true,
+                let words = reader.statement()?;
+                let (at, form) = match insert {
+                    true => (reader.behind().unwrap_or(source.length), Form::Insert),
+                    false => (from, Form::Add),
                 };
-                let words = reader.statement();
+                let file = source.file;
+                let spot = Spot { file, at, form };
                 self.rule(source, chain, &words, spot, insert.then_some(0))
             }
             "set" | "map" | "element" => {
                 let table = reader.table();
                 let name = reader.word();
-                let block = reader.block();
+                let block = reader.block()?;
                 self.elements(&table, &name, &block);
                 Some(())
             }
             "flowtable" | "counter" | "quota" | "limit" | "ct" | "secmark" | "synproxy" => {
-                reader.statement();
-                Some(())
+                reader.statement().map(drop)
             }
             _ => None,
         }
     }
 
-    fn removal(&mut self, words: &[Token]) -> Option<()> {
+    /// `flush` takes the rules, `delete` the chains too.
+    fn removal(&mut self, words: &[Token], chains: bool) -> Option<()> {
         match words.first()?.text.as_str() {
             "ruleset" => {
                 self.ruleset.chains.clear();
@@ -216,13 +212,13 @@ impl Script {
                 self.ends.clear();
                 self.sets.clear();
             }
-            "table" => self.drop_table(words),
+            "table" => self.drop_table(words, chains),
             _ => return None,
         }
         Some(())
     }
 
-    fn drop_table(&mut self, words: &[Token]) {
+    fn drop_table(&mut self, words: &[Token], chains: bool) {
         let words: Vec<&str> = words
             .iter()
             .skip(1)
@@ -237,9 +233,13 @@ impl Script {
         for (index, chain) in self.ruleset.chains.iter_mut().enumerate() {
             if named(&chain.table) {
                 chain.rules.clear();
-                chain.base = None;
+                chain.base = chain.base.filter(|_| !chains);
                 if let Some(spots) = self.spots.get_mut(index) {
                     spots.clear();
+                }
+                // What is written before this command goes with it.
+                if let Some(end) = self.ends.get_mut(index) {
+                    *end = None;
                 }
             }
         }
@@ -260,7 +260,7 @@ impl Script {
                 }
                 "set" | "map" => {
                     let name = reader.word();
-                    let block = reader.block();
+                    let block = reader.block()?;
                     self.elements(table, &name, &block);
                 }
                 "" => return None,
@@ -273,7 +273,7 @@ impl Script {
                         reader.position += 1;
                     }
                     if reader.peek().is_some_and(|token| token.is("{")) {
-                        reader.block();
+                        reader.block()?;
                     }
                 }
             }
@@ -297,7 +297,7 @@ impl Script {
             let spot = Spot {
                 file: source.file,
                 at: first.at,
-                command: false,
+                form: Form::Line,
             };
             if reader.takes(";") {
                 continue;
@@ -308,7 +308,7 @@ impl Script {
                 }
                 return Some(());
             }
-            let words = reader.statement();
+            let words = reader.statement()?;
             match first.text.as_str() {
                 "type" | "policy" => self.set_base(chain, base_of(&words), &words),
                 "comment" | "flags" => {}

@@ -115,6 +115,19 @@ fn defines_sets_includes_and_commands() {
         "table ip a { chain b { type filter hook input priority 0; policy drop; } }\nflush table ip a\ndelete table ip a\n",
     );
     assert_eq!(answer(&flushed, 1), Answer::Accepted);
+    let emptied = parse(
+        "table ip a { chain b { type filter hook input priority 0; policy drop; accept; } }\nflush table ip a\n",
+    );
+    assert!(matches!(answer(&emptied, 1), Answer::Refused(_)));
+    for open in [
+        "table ip a {",
+        "table ip a { set b { ",
+        "add chain ip a b {",
+        "define a = { 1",
+    ] {
+        let read = Script::parse(Path::new("/a"), open.into(), &|_| Ok(vec![]), &|_| None);
+        assert!(read.is_err(), "{open}");
+    }
     assert!(
         matches!(Script::parse(Path::new("/a"), "tabel x {\n}".into(), &|_| Ok(vec![]), &|_| None), Err(error) if error.to_string().starts_with("/a:1: not understood"))
     );

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Script, Spot};
+use super::Script;
 
 /// A rule that a chain is to get.
 #[derive(Debug, Clone)]
@@ -13,6 +13,28 @@ pub struct Addition {
     pub before: Option<usize>,
     /// The rule, as `tcp dport 22 accept`.
     pub text: String,
+}
+
+/// A place in one of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// The file's index.
+    pub file: usize,
+    /// The byte.
+    pub at: usize,
+    /// What stands there.
+    pub form: Form,
+}
+
+/// How a rule is written at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// As a line of its chain's block.
+    Line,
+    /// `add rule …`, a command.
+    Add,
+    /// `insert rule …`: behind a command like that it stands before what that one inserted.
+    Insert,
 }
 
 impl Script {
@@ -42,7 +64,7 @@ impl Script {
     fn edit(&self, addition: &Addition) -> Option<(Spot, String)> {
         let chain = self.ruleset.chains.get(addition.chain)?;
         let rule = &addition.text;
-        let command = format!("add rule {} {} {rule}", chain.table, chain.name);
+        let command = |verb: &str| format!("{verb} rule {} {} {rule}", chain.table, chain.name);
         let spot = match addition.before {
             Some(before) => *self.spots.get(addition.chain)?.get(before)?,
             None => match self.ends.get(addition.chain)? {
@@ -54,22 +76,24 @@ impl Script {
                     } else {
                         "\n"
                     };
-                    let (file, at, command_line) = (0, main.len(), format!("{newline}{command}\n"));
-                    return Some((
-                        Spot {
-                            file,
-                            at,
-                            command: true,
-                        },
-                        command_line,
-                    ));
+                    let (file, at, line) =
+                        (0, main.len(), format!("{newline}{}\n", command("add")));
+                    let form = Form::Add;
+                    return Some((Spot { file, at, form }, line));
                 }
             },
         };
         let (_, text) = self.files.get(spot.file)?;
         let line = text.get(..spot.at)?.rsplit('\n').next()?;
         let alone = line.trim().is_empty();
-        let what = if spot.command { &command } else { rule };
+        let what = match spot.form {
+            Form::Line => rule.clone(),
+            Form::Add => command("add"),
+            Form::Insert => command("insert"),
+        };
+        if spot.at == text.len() && !alone {
+            return Some((spot, format!("\n{what}\n")));
+        }
         Some(match (alone, addition.before) {
             (true, Some(_)) => (spot, format!("{what}\n{line}")),
             // The block's end is indented less than what is in it.

@@ -48,8 +48,9 @@ impl Reader {
         })
     }
 
-    /// Up to the end of the statement, which is not taken where a block ends with it.
-    pub fn statement(&mut self) -> Vec<Token> {
+    /// Up to the end of the statement, which is not taken where a block ends with it; none where a
+    /// brace in it is not closed.
+    pub fn statement(&mut self) -> Option<Vec<Token>> {
         let mut words = Vec::new();
         let mut depth = 0;
         while let Some(token) = self.peek() {
@@ -66,24 +67,26 @@ impl Reader {
             }
             self.position += 1;
         }
-        words
+        (depth == 0).then_some(words)
     }
 
-    /// `{ … }` with all it holds, braces of its own included.
-    pub fn block(&mut self) -> Vec<Token> {
+    /// Where what follows the statement just read can be put; none at the script's end.
+    pub fn behind(&self) -> Option<usize> {
+        Some(self.peek()?.at + 1)
+    }
+
+    /// `{ … }` with all it holds, braces of its own included; none where it is not closed.
+    pub fn block(&mut self) -> Option<Vec<Token>> {
         let from = self.position;
         let mut depth = 0;
         while let Some(token) = self.peek() {
             depth += i32::from(token.is("{")) - i32::from(token.is("}"));
             self.position += 1;
             if depth <= 0 {
-                break;
+                return Some(self.tokens.get(from..self.position)?.to_vec());
             }
         }
-        self.tokens
-            .get(from..self.position)
-            .unwrap_or_default()
-            .to_vec()
+        None
     }
 }
 

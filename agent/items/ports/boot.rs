@@ -1,14 +1,15 @@
 //! Which rules the boot loads, by the services that load them; where none is enabled the kernel's
 //! rule set is empty and accepts.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use super::rule::{Wanted, iptables, nft};
 use crate::boot::units;
 use crate::error::{Result, trouble};
-use crate::firewall::Ruleset;
 use crate::firewall::save::{self, Insertion};
 use crate::firewall::script::{Addition, Script};
+use crate::firewall::{Rule, Ruleset};
 use crate::host::Host;
 use crate::step::{Owner, Step};
 
@@ -111,7 +112,10 @@ impl Loader {
                 text,
                 ruleset,
             } => {
-                let insertions = wanted.iter().filter_map(|one| insertion(ruleset, one));
+                // From the chain's end, so that the numbers of the rules before stay right.
+                let mut sorted: Vec<&Wanted> = wanted.iter().collect();
+                sorted.sort_by_key(|one| Reverse(one.before.unwrap_or(usize::MAX)));
+                let insertions = sorted.iter().filter_map(|one| insertion(ruleset, one));
                 let insertions: Vec<Insertion> = insertions.collect();
                 vec![(path.clone(), save::insert(text, &insertions))]
             }
@@ -134,16 +138,28 @@ impl Loader {
     }
 }
 
+/// A rule goes before the line of the one it must precede; where lines of the file insert rules by
+/// their number in the chain, another line there would move them, and it is inserted last of all.
 fn insertion(ruleset: &Ruleset, wanted: &Wanted) -> Option<Insertion> {
     let chain = ruleset.chains.get(wanted.chain)?;
-    let before = match wanted.before {
-        Some(index) => Some(chain.rules.get(index)?.place.as_ref()?.1),
-        None => None,
+    let inserts = |rule: &Rule| {
+        let mut words = rule.text.split_whitespace();
+        words.any(|word| word == "-I" || word == "--insert")
+    };
+    let (before, verb) = match wanted.before {
+        None => (None, format!("-A {}", chain.name)),
+        Some(index) if chain.rules.iter().any(inserts) => {
+            (None, format!("-I {} {}", chain.name, index + 1))
+        }
+        Some(index) => {
+            let place = chain.rules.get(index)?.place.as_ref()?;
+            (Some(place.1), format!("-A {}", chain.name))
+        }
     };
     Some(Insertion {
         table: chain.table.name.clone(),
         before,
-        rule: format!("-A {} {}", chain.name, iptables(&wanted.rule)),
+        rule: format!("{verb} {}", iptables(&wanted.rule)),
     })
 }
 

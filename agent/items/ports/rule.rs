@@ -105,6 +105,7 @@ pub fn live(ruleset: &Ruleset, wanted: &[Wanted]) -> Vec<(Step, Vec<String>)> {
     let mut sorted: Vec<(&Chain, &Wanted)> = wanted
         .iter()
         .filter_map(|one| Some((ruleset.chains.get(one.chain)?, one)))
+        .filter(|(chain, _)| can_say(chain))
         .collect();
     // From the end, so that the numbers of the rules before stay right.
     sorted.sort_by_key(|(_, one)| std::cmp::Reverse(one.before.unwrap_or(usize::MAX)));
@@ -146,6 +147,20 @@ pub fn live(ruleset: &Ruleset, wanted: &[Wanted]) -> Vec<(Step, Vec<String>)> {
         (Step::Firewall { tool, change, undo }, serves)
     };
     tools.into_iter().map(step).collect()
+}
+
+/// Whether the chain's tool has words for its name: the kernel takes any, nft a letter, then letters,
+/// digits and some signs (nft's src/scanner.l, `string`), and would read the rest as commands.
+fn can_say(chain: &Chain) -> bool {
+    let is_plain = |name: &str| {
+        let sign = |c: char| c.is_ascii_alphanumeric() || "/\\_.-".contains(c);
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || "_.".contains(c))
+            && name.chars().all(sign)
+    };
+    tool(chain) != FirewallTool::Nft
+        || [&chain.name, &chain.table.name]
+            .into_iter()
+            .all(|name| is_plain(name))
 }
 
 /// iptables' own tables are changed by iptables: rules of nft in them are more than it can show.
