@@ -14,6 +14,7 @@ pub fn told(input: &[u8]) {
         ],
         fixed: &[],
         keeps: Keeps::Tested,
+        theirs: &[],
     };
     let host = CASE.host(input);
     let _ = host.facts();

@@ -27,6 +27,8 @@ pub struct Case {
     pub fixed: &'static [File],
     /// What of a file that is edited must stay.
     pub keeps: Keeps,
+    /// Files, by how their paths begin, in which some refusals are left to who wrote them there.
+    pub theirs: &'static [&'static str],
 }
 
 /// What an edit may do to a file that others write too.
@@ -71,7 +73,7 @@ impl Case {
             for finding in &other.findings {
                 let is_served = served.contains(&finding.subject);
                 assert!(
-                    !is_served || is_helped(&finding.boot, &steps),
+                    !is_served || self.is_helped(&finding.boot, &steps),
                     "a step did not help {}: {:?}{}",
                     finding.subject,
                     finding.boot,
@@ -112,6 +114,24 @@ impl Case {
                 .or_insert_with(|| Rc::new(load(text)))
                 .clone()
         })
+    }
+
+    /// Whether a subject is as wanted, or what it is not by is none of the files that were written.
+    fn is_helped(&self, state: &State, steps: &[PlannedStep]) -> bool {
+        let is_theirs = |path: &Path| {
+            let path = path.to_string_lossy();
+            self.theirs.iter().any(|begin| path.starts_with(begin))
+        };
+        let written: Vec<_> = steps.iter().filter_map(|one| one.step.file()).collect();
+        let wrote = |path: &Path| written.contains(&path) && !is_theirs(path);
+        match state {
+            State::Differs {
+                origin: Some(Origin::File { path, .. }),
+                ..
+            } => !wrote(path),
+            State::Differs { origin, .. } => origin.is_some(),
+            _ => true,
+        }
     }
 
     fn keeps_foreign_bytes(&self, input: &[u8], plan: &Plan) {
@@ -184,12 +204,15 @@ fn link(path: &str, target: &str) -> Step {
     }
 }
 
-/// The lines that are not ours; the last one may get an end.
+/// The lines that are not ours, nor joined to the one before by its final `\\`; the last may get an end.
 fn foreign(text: &[u8], ours: fn(&[u8]) -> bool) -> Vec<&[u8]> {
-    let lines = text
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    lines.filter(|line| !ours(line)).collect()
+    let mut joined = false;
+    let lines = text.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| {
+        let follows = std::mem::replace(&mut joined, line.trim_ascii_end().ends_with(b"\\"));
+        !follows && !line.is_empty() && !ours(line)
+    });
+    lines.collect()
 }
 
 /// Whether all of one list is in the other in its order.
@@ -208,21 +231,4 @@ fn shown(steps: &[PlannedStep]) -> String {
         step => format!("\n{step}: {:?}", planned.serves),
     };
     steps.iter().map(one).collect()
-}
-
-/// Whether a subject is as wanted, or what it is not by is none of the files that were written.
-fn is_helped(state: &State, steps: &[PlannedStep]) -> bool {
-    let wrote = |path: &Path| {
-        steps
-            .iter()
-            .any(|planned| planned.step.file() == Some(path))
-    };
-    match state {
-        State::Differs {
-            origin: Some(Origin::File { path, .. }),
-            ..
-        } => !wrote(path),
-        State::Differs { origin, .. } => origin.is_some(),
-        _ => true,
-    }
 }

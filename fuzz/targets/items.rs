@@ -40,6 +40,7 @@ pub fn swap(input: &[u8]) {
             ("/sys/dev/block/../sda/sda5/dev", "8:5\n"),
         ],
         keeps: Keeps::Everything,
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -65,6 +66,7 @@ pub fn selinux(input: &[u8]) {
         ],
         fixed: &KERNEL,
         keeps: Keeps::Lines(|line| line.starts_with(b"SELINUX=")),
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -86,6 +88,7 @@ pub fn modules(input: &[u8]) {
         ],
         fixed: &[KERNEL[0], KERNEL[1], KERNEL[2], KERNEL[3]],
         keeps: Keeps::Everything,
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -140,6 +143,7 @@ pub fn sysctl(input: &[u8]) {
             ),
         ],
         keeps: Keeps::Lines(names_a_key),
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -183,6 +187,7 @@ pub fn journald(input: &[u8]) {
         keeps: Keeps::Lines(|line| {
             line.contains(&b'=') || line.contains(&b'\\') || line.starts_with(b"#")
         }),
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -206,6 +211,7 @@ pub fn containerd(input: &[u8]) {
             "[Service]\nExecStart=/usr/bin/containerd\n[Install]\nWantedBy=multi-user.target\n",
         )],
         keeps: Keeps::Tested,
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -223,6 +229,7 @@ pub fn crictl(input: &[u8]) {
                 .iter()
                 .any(|name| line.contains(name))
         }),
+        theirs: &[],
     };
     CASE.settles(input);
 }

@@ -39,6 +39,7 @@ pub fn iptables(input: &[u8]) {
             ),
         ],
         keeps: Keeps::Everything,
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -66,6 +67,7 @@ pub fn nft(input: &[u8]) {
             ),
         ],
         keeps: Keeps::Everything,
+        theirs: &[],
     };
     CASE.settles(input);
 }
@@ -94,6 +96,7 @@ pub fn ufw(input: &[u8]) {
             ),
         ],
         keeps: Keeps::Everything,
+        theirs: &["/etc/ufw/before"],
     };
     CASE.settles(input);
 }
@@ -135,6 +138,7 @@ pub fn firewalld(input: &[u8]) {
             ),
         ],
         keeps: Keeps::Tested,
+        theirs: &["/etc/firewalld/zones/"],
     };
     CASE.settles(input);
 }
@@ -147,6 +151,7 @@ pub fn live(input: &[u8]) {
         fuzzed: &[],
         fixed: &[ROUTE, IPV6],
         keeps: Keeps::Tested,
+        theirs: &[],
     };
     let Some(ruleset) = rules::decoded(input) else {
         return;
