@@ -1,6 +1,7 @@
 //! Rules as nft -f loads them (nft(8)): what nftables.service loads at boot. The scripts are edited
 //! where a rule must go, not written anew: comments, defines and includes are the administrator's.
 
+mod define;
 mod edit;
 mod reader;
 mod rule;
@@ -21,6 +22,9 @@ use token::Token;
 
 /// nft's own limit for includes within includes (MAX_INCLUDE_DEPTH).
 const DEEPEST: usize = 16;
+
+/// Files that include each other twice and twice again would fill the memory.
+const MOST_FILES: usize = 1000;
 
 /// A script with all it includes.
 #[derive(Debug, Default)]
@@ -78,7 +82,7 @@ impl Script {
         let (file, length) = (self.files.len(), text.len());
         self.files.push((path.to_owned(), text));
         let mut reader = Reader {
-            tokens: self.expand(tokens),
+            tokens: self.expand(tokens).ok_or_else(|| define::endless(path))?,
             position: 0,
         };
         let source = Source {
@@ -93,10 +97,8 @@ impl Script {
             }
             if reader.takes("include") {
                 let name = reader.word();
-                if depth >= DEEPEST {
-                    return Err(trouble!(
-                        "{shown}:{line}: too many includes within includes"
-                    ));
+                if depth >= DEEPEST || self.files.len() >= MOST_FILES {
+                    return Err(trouble!("{shown}:{line}: too many includes"));
                 }
                 for (path, text) in include(&name)? {
                     self.read(&path, text, include, services, depth + 1)?;
@@ -109,7 +111,8 @@ impl Script {
                 })?;
                 // What follows may name it.
                 let rest = reader.tokens.split_off(reader.position);
-                reader.tokens.extend(self.expand(rest));
+                let rest = self.expand(rest).ok_or_else(|| define::endless(path))?;
+                reader.tokens.extend(rest);
                 continue;
             }
             self.command(&mut reader, &source).ok_or_else(|| {
@@ -119,35 +122,6 @@ impl Script {
             })?;
         }
         Ok(())
-    }
-
-    /// Puts what was defined in the place of `$NAME`.
-    fn expand(&self, tokens: Vec<Token>) -> Vec<Token> {
-        let mut expanded = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            let name = token.text.strip_prefix('$').filter(|_| !token.quoted);
-            match name.and_then(|name| self.defines.get(name)) {
-                Some(value) => expanded.extend(value.iter().map(|one| Token {
-                    at: token.at,
-                    line: token.line,
-                    ..one.clone()
-                })),
-                None => expanded.push(token),
-            }
-        }
-        expanded
-    }
-
-    /// `NAME = value` or `NAME = { … }`
-    fn define(&mut self, reader: &mut Reader) -> Option<()> {
-        let name = reader.word();
-        reader.takes("=");
-        let value = match reader.peek().is_some_and(|token| token.is("{")) {
-            true => reader.block(),
-            false => reader.statement(),
-        };
-        self.defines.insert(name, self.expand(value?));
-        Some(())
     }
 
     fn command(&mut self, reader: &mut Reader, source: &Source) -> Option<()> {

@@ -128,6 +128,14 @@ fn defines_sets_includes_and_commands() {
         let read = Script::parse(Path::new("/a"), open.into(), &|_| Ok(vec![]), &|_| None);
         assert!(read.is_err(), "{open}");
     }
+    let doubled = |one: usize| format!("define a{} = {{ $a{one}, $a{one} }}\n", one + 1);
+    let text = "define a0 = { 1, 2 }\n".to_owned() + &(0..40).map(doubled).collect::<String>();
+    assert!(Script::parse(Path::new("/a"), text, &|_| Ok(vec![]), &|_| None).is_err());
+    let itself = |_: &str| Ok(vec![(PathBuf::from("/b"), "include \"b\"\n".repeat(9)); 2]);
+    let read = Script::parse(Path::new("/a"), "include \"b\"\n".into(), &itself, &|_| {
+        None
+    });
+    assert!(read.is_err());
     assert!(
         matches!(Script::parse(Path::new("/a"), "tabel x {\n}".into(), &|_| Ok(vec![]), &|_| None), Err(error) if error.to_string().starts_with("/a:1: not understood"))
     );

@@ -17,6 +17,8 @@ const PROFILES: [&str; 4] = [
 ];
 /// How deep profiles include each other; tuned refuses loops, we only have to end.
 const DEEPEST: usize = 8;
+/// Profiles that include each other twice and twice again, of which nobody has so many.
+const MOST: usize = 100;
 
 /// What tuned will do about kernel parameters.
 #[derive(Debug, Default)]
@@ -61,10 +63,11 @@ impl Active {
                 continue;
             };
             let main = section(&text, "main");
+            let within = depth > 0 && self.profiles.len() < MOST;
             let included = setting(&main, "include")
                 .unwrap_or_default()
                 .split([',', ';', ' ']);
-            for name in included.filter(|name| depth > 0 && !name.is_empty()) {
+            for name in included.filter(|name| within && !name.is_empty()) {
                 self.add(host, name, depth - 1)?;
             }
             self.profiles.push((path, section(&text, "sysctl")));
