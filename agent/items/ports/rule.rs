@@ -228,3 +228,28 @@ fn lines(of: &[&(&Chain, &Wanted)], line: impl Fn(&Chain, &Wanted) -> String) ->
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firewall::Table;
+
+    #[test]
+    fn what_nft_has_no_words_for_is_left_alone() {
+        let chain = |table: &str, name: &str| Chain {
+            table: Table {
+                engine: Engine::Nft,
+                family: Family::Inet,
+                name: table.into(),
+            },
+            name: name.into(),
+            base: None,
+            rules: Vec::new(),
+        };
+        assert!(can_say(&chain("filter", "my-input_2")));
+        for name in ["a\nflush ruleset", "a b", "a;b", "2a", "", "{"] {
+            assert!(!can_say(&chain("filter", name)), "{name}");
+            assert!(!can_say(&chain(name, "input")), "{name}");
+        }
+    }
+}
