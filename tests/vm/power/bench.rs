@@ -35,7 +35,7 @@ pub fn undisturbed(
 ) -> Undisturbed {
     let path = dir.join("whole");
     recording.disk(&path).play(&recording.log, recording.began);
-    let before = Before::new(recording.mount(&path).unwrap().path());
+    let before = Before::new(endings[0], recording.mount(&path).unwrap().path());
     // What the mount wrote is not in the log: from the beginning again.
     recording.disk(&path).play(&recording.log, recording.synced);
     let mount = recording.mount(&path).unwrap();

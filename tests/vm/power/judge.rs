@@ -20,6 +20,8 @@ const TEMPORARY: &str = ".nodeprep-";
 #[derive(Debug)]
 pub struct Before {
     tree: Tree,
+    /// What the first ending makes of it.
+    finished: Tree,
     /// The journals of other runs.
     journals: BTreeMap<OsString, Vec<Record>>,
 }
@@ -32,8 +34,8 @@ pub struct Undisturbed {
     before: Before,
     /// When all of it was on the disk.
     after: Tree,
-    /// Once it was finished as every other is: a tree tells less than a host that runs, and one file
-    /// of a machine's has a line more then.
+    /// Once it was finished as every other is. A tree tells less than a host that runs: one file of a
+    /// machine's has a line more then, in its order where the file is made anew and else at its end.
     finished: Tree,
     /// What is done after it, in order.
     endings: &'static [&'static str],
@@ -59,11 +61,16 @@ pub struct Found {
 }
 
 impl Before {
-    /// What there is now.
-    pub fn new(top: &Path) -> Self {
+    /// What there is now; then the first ending is done.
+    pub fn new(ending: &str, top: &Path) -> Self {
+        let tree = tree::photograph(top);
+        let journals = Journals::read(top, &BTreeMap::new()).records;
+        nodeprep(&[], ending, top);
+        let finished = tree::photograph(top);
         Self {
-            tree: tree::photograph(top),
-            journals: Journals::read(top, &BTreeMap::new()).records,
+            tree,
+            finished,
+            journals,
         }
     }
 }
@@ -151,8 +158,10 @@ impl Undisturbed {
     pub fn finish(&self, top: &Path, found: &mut Found) {
         for command in self.endings {
             let wanted = match (self.command, *command) {
-                ("apply", "apply" | "check") | ("rollback", "rollback") => &self.finished,
-                _ => &self.before.tree,
+                ("apply", "apply" | "check") | ("rollback", "rollback") => {
+                    [&self.finished, &self.before.finished]
+                }
+                _ => [&self.before.tree; 2],
             };
             let output = nodeprep(&[], command, top);
             if !is_fine(&output) {
@@ -162,8 +171,9 @@ impl Undisturbed {
                 found.faults.push(fault);
             }
             let tree = tree::photograph(top);
-            for path in tree::changed(wanted, &tree) {
-                let [wanted, is] = [wanted, &tree].map(|tree| Node::shown(tree.get(&path)));
+            let changed = tree::changed(wanted[0], &tree).into_iter();
+            for path in changed.filter(|path| tree.get(path) != wanted[1].get(path)) {
+                let [wanted, is] = [wanted[0], &tree].map(|tree| Node::shown(tree.get(&path)));
                 let fault = format!("{}: {is} after {command}, not {wanted}", path.display());
                 found.faults.push(fault);
             }
