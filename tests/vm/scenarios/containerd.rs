@@ -42,6 +42,7 @@ pub fn run(image: &Image) {
     no_file(&mut machine);
     version_3(&mut machine);
     stopped(&mut machine);
+    too_often(&mut machine);
     broken(&mut machine);
     restored(&mut machine);
     mirrors(&mut machine);
@@ -89,7 +90,7 @@ fn runs_as_wanted(machine: &mut Machine, runtimes: &[&str]) {
 
 fn by_hand(machine: &mut Machine) {
     write(machine, NVIDIA);
-    machine.ok("systemctl restart containerd");
+    machine.ok("systemctl reset-failed containerd; systemctl restart containerd");
     prepared(machine, &["nvidia", "runc"]);
     assert_kept(machine, NVIDIA);
     let now = machine.ok(&format!("cat {CONFIG}"));
@@ -98,7 +99,7 @@ fn by_hand(machine: &mut Machine) {
 
 fn disabled(machine: &mut Machine) {
     write(machine, DISABLED);
-    machine.ok("systemctl restart containerd; systemctl disable containerd 2>/dev/null");
+    machine.ok("systemctl reset-failed containerd; systemctl restart containerd; systemctl disable containerd 2>/dev/null");
     let report = told(machine, "check", 2);
     assert_eq!(state(&report, "cri", "live"), "differs");
     assert_eq!(state(&report, "cri", "boot"), "differs");
@@ -107,7 +108,7 @@ fn disabled(machine: &mut Machine) {
 }
 
 fn no_file(machine: &mut Machine) {
-    machine.ok(&format!("rm {CONFIG}; systemctl restart containerd"));
+    machine.ok(&format!("rm {CONFIG}; systemctl reset-failed containerd; systemctl restart containerd"));
     prepared(machine, &["runc"]);
 }
 
@@ -118,7 +119,7 @@ fn version_3(machine: &mut Machine) {
     let two = version.contains(" 2.") || version.contains(" v2.");
     write(machine, "version = 3\n# ours\n[debug]\n  level = 'info'\n");
     if two {
-        machine.ok("systemctl restart containerd");
+        machine.ok("systemctl reset-failed containerd; systemctl restart containerd");
         prepared(machine, &["runc"]);
         let now = machine.ok(&format!("cat {CONFIG}"));
         assert!(
@@ -141,6 +142,22 @@ fn stopped(machine: &mut Machine) {
     assert_eq!(state(&report, "service", "live"), "differs");
     assert_eq!(state(&report, "service", "boot"), "differs");
     prepared(machine, &["nvidia", "runc"]);
+}
+
+/// systemd has counted so many starts that it refuses the next.
+fn too_often(machine: &mut Machine) {
+    write(machine, NVIDIA);
+    const LIMIT: &str = "/run/systemd/system/containerd.service.d/limit.conf";
+    machine.ok(&format!(
+        "mkdir -p $(dirname {LIMIT}); printf '[Unit]\\nStartLimitIntervalSec=1h\\n' >{LIMIT}; \
+         systemctl daemon-reload; for i in 1 2 3 4 5 6; do systemctl restart containerd; done; true"
+    ));
+    assert_eq!(
+        machine.ok("systemctl show -p Result --value containerd"),
+        "start-limit-hit"
+    );
+    prepared(machine, &["nvidia", "runc"]);
+    machine.ok(&format!("rm {LIMIT}; systemctl daemon-reload"));
 }
 
 /// Text that is broken is left alone, and a daemon that runs goes on.
@@ -174,7 +191,7 @@ fn restored_from(machine: &mut Machine, timeout: &str) {
          stream_idle_timeout = {timeout}\n"
     );
     write(machine, &bad);
-    machine.ok("systemctl restart containerd");
+    machine.ok("systemctl reset-failed containerd; systemctl restart containerd");
     let report = told(machine, "apply", 1);
     let failed = entry(&report, "cri");
     assert_eq!(failed["outcome"], "failed", "{report:#}");
@@ -188,7 +205,7 @@ fn restored_from(machine: &mut Machine, timeout: &str) {
 fn mirrors(machine: &mut Machine) {
     write(machine, NVIDIA);
     machine.ok(
-        "printf '[containerd.mirrors.\"docker.io\"]\\nserver = \"https://registry-1.docker.io\"\\nendpoints = [\"https://mirror.example\"]\\n' >>/root/containerd.toml; systemctl restart containerd",
+        "printf '[containerd.mirrors.\"docker.io\"]\\nserver = \"https://registry-1.docker.io\"\\nendpoints = [\"https://mirror.example\"]\\n' >>/root/containerd.toml; systemctl reset-failed containerd; systemctl restart containerd",
     );
     if machine.ok("containerd --version").contains(" 1.4") {
         let report = told(machine, "check", 2);
