@@ -60,7 +60,10 @@ impl Figures {
         }
         self.failures += 1;
         if self.told.len() < TOLD {
-            self.told.push(format!("{fault}: {}", bad.join("; ")));
+            let failure = format!("{fault}: {}", bad.join("; "));
+            // Now, too: a trial of every call takes its time.
+            eprintln!("torture: {}: {failure}", self.name);
+            self.told.push(failure);
         }
     }
 
