@@ -18,8 +18,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 impl Host {
     pub(super) fn restart(&self, unit: &str, ready: Option<&Probe>) -> Result<()> {
         let begin = SystemTime::now();
+        // systemd refuses a unit that was started five times in ten seconds, also where it was stopped
+        // for that start: one run after the other must not leave a runtime down (systemd.unit(5),
+        // StartLimitBurst=). This forgets the count; a unit that is not loaded has none.
+        let _ = self.run(&["systemctl", "reset-failed", unit]);
         // It ends once the unit is ready (systemctl(1)); for Type=notify that is the unit's word.
-        self.start_anew(unit)
+        self.run(&["systemctl", "restart", unit])
             .and_then(|()| match ready {
                 None => Ok(()),
                 Some(Probe::Cri { socket }) => runtime_comes(socket),
@@ -32,21 +36,6 @@ impl Host {
                 }
                 None => error,
             })
-    }
-
-    /// systemd refuses a unit that was started five times in ten seconds, also where it was stopped for
-    /// that start: runs one after the other must not leave a runtime down (systemd.unit(5),
-    /// StartLimitBurst=; `reset-failed` forgets the count, systemctl(1)).
-    fn start_anew(&self, unit: &str) -> Result<()> {
-        let restart = ["systemctl", "restart", unit];
-        self.run(&restart).or_else(|error| {
-            let result = self.words(&["systemctl", "show", "--property=Result", unit]);
-            if !result.is_ok_and(|result| result.starts_with("Result=start-limit")) {
-                return Err(error);
-            }
-            self.run(&["systemctl", "reset-failed", unit])?;
-            self.run(&restart)
-        })
     }
 
     /// What containerd says of a start that failed, if its log can be read: its last words where it

@@ -108,7 +108,9 @@ fn disabled(machine: &mut Machine) {
 }
 
 fn no_file(machine: &mut Machine) {
-    machine.ok(&format!("rm {CONFIG}; systemctl reset-failed containerd; systemctl restart containerd"));
+    machine.ok(&format!(
+        "rm {CONFIG}; systemctl reset-failed containerd; systemctl restart containerd"
+    ));
     prepared(machine, &["runc"]);
 }
 
@@ -150,12 +152,9 @@ fn too_often(machine: &mut Machine) {
     const LIMIT: &str = "/run/systemd/system/containerd.service.d/limit.conf";
     machine.ok(&format!(
         "mkdir -p $(dirname {LIMIT}); printf '[Unit]\\nStartLimitIntervalSec=1h\\n' >{LIMIT}; \
-         systemctl daemon-reload; for i in 1 2 3 4 5 6; do systemctl restart containerd; done; true"
+         systemctl daemon-reload; for i in 1 2 3 4 5 6; do systemctl restart containerd || true; done"
     ));
-    assert_eq!(
-        machine.ok("systemctl show -p Result --value containerd"),
-        "start-limit-hit"
-    );
+    assert_ne!(machine.run("systemctl restart containerd").code, 0);
     prepared(machine, &["nvidia", "runc"]);
     machine.ok(&format!("rm {LIMIT}; systemctl daemon-reload"));
 }
