@@ -296,11 +296,7 @@ mod tests {
     use crate::step::Owner;
 
     fn records() -> Vec<Record> {
-        let step = Step::WriteFile {
-            path: "/etc/fstab".into(),
-            content: b"\xff\n".to_vec(),
-            owner: Owner::Shared,
-        };
+        let step = Step::write("/etc/fstab", b"\xff\n", Owner::Shared);
         let prior = Prior::File {
             path: "/etc/fstab".into(),
             file: crate::step::File {

@@ -145,13 +145,14 @@ impl<'a> Performer<'a> {
 
     /// Does a step; tells whether it changed anything.
     fn step(&mut self, host: &Host, item: &'static str, planned: &PlannedStep) -> bool {
-        let mut before = Vec::new();
         let mut changed = false;
         let prior = host.prior(&planned.step);
+        // Before it is done: what not everyone may read now is not shown, whoever may then.
+        let before = prior.as_ref().map_or(&[][..], Prior::content);
+        let reported = ReportedStep::new(host, item, planned, before);
         let done = match prior.and_then(|prior| planned.still_fits(&prior).map(|()| prior)) {
             Err(error) => Err(error),
             Ok(prior) => {
-                before.extend_from_slice(prior.content());
                 let record = self.journal.step(host, item, planned, prior.clone());
                 let Some(number) = self.written(record) else {
                     return false;
@@ -172,9 +173,7 @@ impl<'a> Performer<'a> {
                 })
             }
         };
-        self.deeds
-            .steps
-            .push(ReportedStep::new(host, item, planned, &before));
+        self.deeds.steps.push(reported);
         if let Err(error) = &done {
             self.failed(item, planned, error);
         }

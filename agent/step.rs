@@ -18,6 +18,38 @@ pub enum Owner {
     Shared,
 }
 
+/// Who may do what with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Access {
+    /// What a file has that is made without being given any: configuration, nothing secret.
+    pub const NEW_FILE: Self = Self {
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+    };
+
+    /// Whether not everyone may read it: its content belongs in no report.
+    #[must_use]
+    pub fn is_private(self) -> bool {
+        self.mode & 0o004 == 0
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mode {:04o}, owner {}:{}", self.mode, self.uid, self.gid)
+    }
+}
+
 /// A regular file, complete enough to be made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
@@ -34,12 +66,25 @@ pub struct File {
     pub attributes: Vec<(String, Vec<u8>)>,
 }
 
+impl File {
+    /// Who may do what with it.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        Access {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
+}
+
 /// One thing done to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
-    /// Replace a file's content atomically; mode, owner and attributes of an existing file stay,
-    /// a new one is root's with mode 0644.
+    /// Replace a file's content atomically. It is made under a name nobody else can read and has
+    /// its mode and owner before it has its own name: those of `access`; without, an existing file
+    /// keeps its, and a new one is root's with mode 0644. Attributes of an existing file stay.
     WriteFile {
         /// Absolute path on the host.
         path: PathBuf,
@@ -48,6 +93,9 @@ pub enum Step {
         content: Vec<u8>,
         /// Whose file it is.
         owner: Owner,
+        /// The mode and owner it gets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access: Option<Access>,
     },
     /// Make a symbolic link, replacing what has the name; a link to `/dev/null` masks.
     WriteLink {
@@ -242,6 +290,17 @@ pub enum Undo {
 }
 
 impl Step {
+    /// A step that gives a file its content and leaves its mode and owner as they are.
+    #[must_use]
+    pub fn write(path: impl AsRef<Path>, content: impl Into<Vec<u8>>, owner: Owner) -> Self {
+        Self::WriteFile {
+            path: path.as_ref().to_owned(),
+            content: content.into(),
+            owner,
+            access: None,
+        }
+    }
+
     /// How well this step can be taken back.
     #[must_use]
     pub fn undo(&self) -> Undo {
@@ -318,10 +377,17 @@ impl fmt::Display for Step {
         match self {
             Self::WriteFile {
                 path,
-                owner: Owner::Ours,
+                owner,
+                access,
                 ..
-            } => write!(f, "write {}", path.display()),
-            Self::WriteFile { path, .. } => write!(f, "edit {}", path.display()),
+            } => {
+                let verb = match owner {
+                    Owner::Ours => "write",
+                    Owner::Shared => "edit",
+                };
+                write!(f, "{verb} {}", path.display())?;
+                access.map_or(Ok(()), |access| write!(f, " ({access})"))
+            }
             Self::WriteLink { path, target } => {
                 write!(f, "link {} to {}", path.display(), target.display())
             }

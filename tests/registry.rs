@@ -101,7 +101,13 @@ fn no_step_changes_nothing() {
             let plan = Plan::make(&mut host, &items, None);
             host.refresh();
             for (item, planned) in plan.steps() {
-                if let Step::WriteFile { path, content, .. } = &planned.step {
+                if let Step::WriteFile {
+                    path,
+                    content,
+                    access: None,
+                    ..
+                } = &planned.step
+                {
                     let before = host.bytes(path).unwrap();
                     let same = before.as_deref() == Some(content.as_slice());
                     assert!(!same, "{} {name}: {item}: {}", captured.name, planned.step);

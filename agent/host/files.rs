@@ -15,6 +15,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag};
 use super::walk::open_in;
 use super::{Host, Origin};
 use crate::error::{Result, trouble};
+use crate::step::Access;
 
 /// First buffer for `/proc/sys`: the kernel allocates and zeroes as much as the buffer given to
 /// read(2) (fs/proc/proc_sysctl.c, `proc_sys_call_handler`), and nearly all values are shorter.
@@ -192,6 +193,24 @@ impl Host {
         }
     }
 
+    /// Mode and owner of a file or directory, links followed; none where there is nothing.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn access(&self, path: &Path) -> Result<Option<Access>> {
+        if let Some(planned) = self.overlay.access(path) {
+            return Ok(planned);
+        }
+        match self
+            .open(path, OFlag::O_PATH)
+            .and_then(nix::sys::stat::fstat)
+        {
+            Ok(stat) => Ok(Some(access_of(&stat))),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(error) => Err(trouble!("{}: {}", path.display(), error.desc())),
+        }
+    }
+
     /// Whether a path is a directory, links followed.
     ///
     /// # Errors
@@ -358,6 +377,14 @@ fn is_runtime(path: &Path) -> bool {
     ["/proc", "/sys", "/run"]
         .iter()
         .any(|top| path.starts_with(top))
+}
+
+pub(super) fn access_of(stat: &FileStat) -> Access {
+    Access {
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+    }
 }
 
 pub(super) fn kind_of(stat: &FileStat) -> Kind {

@@ -42,7 +42,7 @@ impl Host {
         }
         let write = |path: &str, text: String| {
             let path = Path::new(path);
-            self.replace(path, text.as_bytes(), Owner::Ours, &self.found(path)?)
+            self.replace(path, text.as_bytes(), Owner::Ours, None, &self.found(path)?)
         };
         write(SERVICE, service(run, &program()?))?;
         write(TIMER, timer(time))?;

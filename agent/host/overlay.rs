@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use super::{Host, Kind};
 use crate::error::Result;
-use crate::step::Step;
+use crate::step::{Access, Step};
 
 #[derive(Debug)]
 enum Planned {
-    File(Rc<[u8]>),
+    File(Rc<[u8]>, Access),
     Link(PathBuf),
     Directory,
     Nothing,
@@ -27,7 +27,7 @@ pub struct Overlay {
 impl Overlay {
     pub(super) fn file(&self, path: &Path) -> Option<Option<Rc<[u8]>>> {
         match self.files.get(path)? {
-            Planned::File(bytes) => Some(Some(bytes.clone())),
+            Planned::File(bytes, _) => Some(Some(bytes.clone())),
             // The only links we plan are masks, and a mask reads as empty.
             Planned::Link(_) => Some(Some(Rc::from([]))),
             Planned::Directory => None,
@@ -38,13 +38,21 @@ impl Overlay {
     pub(super) fn link(&self, path: &Path) -> Option<Option<PathBuf>> {
         match self.files.get(path)? {
             Planned::Link(target) => Some(Some(target.clone())),
-            Planned::File(_) | Planned::Directory | Planned::Nothing => Some(None),
+            Planned::File(..) | Planned::Directory | Planned::Nothing => Some(None),
+        }
+    }
+
+    pub(super) fn access(&self, path: &Path) -> Option<Option<Access>> {
+        match self.files.get(path)? {
+            Planned::File(_, access) => Some(Some(*access)),
+            Planned::Nothing => Some(None),
+            Planned::Link(_) | Planned::Directory => None,
         }
     }
 
     pub(super) fn kind(&self, path: &Path) -> Option<Option<Kind>> {
         Some(match self.files.get(path)? {
-            Planned::File(_) => Some(Kind::File),
+            Planned::File(..) => Some(Kind::File),
             Planned::Link(_) => Some(Kind::Link),
             Planned::Directory => Some(Kind::Directory),
             Planned::Nothing => None,
@@ -87,11 +95,21 @@ impl Host {
     pub fn lay_over(&mut self, step: &Step) -> Result<()> {
         let files = &mut self.overlay.files;
         match step {
-            Step::WriteFile { path, content, .. } => {
-                files.insert(path.clone(), Planned::File(content.as_slice().into()));
+            Step::WriteFile {
+                path,
+                content,
+                access,
+                ..
+            } => {
+                // Where we may not look, the step will say so.
+                let kept = self.access(path).ok().flatten();
+                let access = access.or(kept).unwrap_or(Access::NEW_FILE);
+                let file = Planned::File(content.as_slice().into(), access);
+                self.overlay.files.insert(path.clone(), file);
             }
             Step::RestoreFile { path, file } => {
-                files.insert(path.clone(), Planned::File(file.content.as_slice().into()));
+                let (content, access) = (file.content.as_slice().into(), file.access());
+                files.insert(path.clone(), Planned::File(content, access));
             }
             Step::WriteLink { path, target } => {
                 files.insert(path.clone(), Planned::Link(target.clone()));

@@ -11,11 +11,12 @@ use procfs::FromRead;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::there;
+use super::files::access_of;
 use super::{Host, Kind, Origin};
 use crate::error::{Result, trouble};
 use crate::items::swap::{self, Area};
 use crate::items::sysctl::same_value;
-use crate::step::{Due, File, Owner, Step};
+use crate::step::{Access, Due, File, Owner, Step};
 
 /// What a step is about to change, complete enough to bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,15 +117,16 @@ impl Host {
     /// Whether a step's file has, or gets, a mode that lets not everyone read it.
     #[must_use]
     pub fn is_private(&self, step: &Step) -> bool {
-        let by_mode = |mode: u32| mode & 0o004 == 0;
         let now = |path: &Path| match self.open(path, OFlag::O_PATH).and_then(fstat) {
-            Ok(stat) => by_mode(stat.st_mode),
+            Ok(stat) => access_of(&stat).is_private(),
             // A new file is for everyone; where we can't tell, nothing is told.
             Err(error) => !matches!(error, Errno::ENOENT | Errno::ENOTDIR),
         };
         match step {
-            Step::RestoreFile { path, file } => by_mode(file.mode) || now(path),
-            Step::WriteFile { path, .. } => now(path),
+            Step::RestoreFile { path, file } => file.access().is_private() || now(path),
+            Step::WriteFile { path, access, .. } => {
+                access.is_some_and(Access::is_private) || now(path)
+            }
             _ => false,
         }
     }
@@ -150,7 +152,8 @@ impl Host {
                 path,
                 content,
                 owner,
-            } => self.replace(path, content, *owner, prior),
+                access,
+            } => self.replace(path, content, *owner, *access, prior),
             Step::WriteLink { path, target } => self.replace_link(path, target, prior),
             Step::RestoreFile { path, file } => self.restore(path, file, prior),
             Step::RemoveFile { path } => self.take_away(path, prior),

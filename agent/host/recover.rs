@@ -131,11 +131,7 @@ mod tests {
 
     #[test]
     fn what_a_write_left() {
-        let step = Step::WriteFile {
-            path: Path::new("/f").into(),
-            content: b"ours".to_vec(),
-            owner: Owner::Ours,
-        };
+        let step = Step::write("/f", "ours", Owner::Ours);
         let cases: [Case; 9] = [
             (Some("old"), Some("old"), "", Some("old")),
             (Some("old"), Some("old"), "ou", Some("old")),

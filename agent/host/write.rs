@@ -15,19 +15,18 @@ use super::exchange::Exchange;
 use super::walk::Last;
 use super::{Host, Prior};
 use crate::error::{Error, Result, trouble};
-use crate::step::{self, Owner};
-
-/// Mode of a file we make: configuration, nothing secret.
-const NEW_FILE: u32 = 0o644;
+use crate::step::{self, Access, Owner};
 
 impl Host {
-    /// Gives `path` the bytes of `content`: written to a new file beside it, made durable, given
-    /// mode, owner and attributes of the file it replaces, then put in its place.
+    /// Gives `path` the bytes of `content`: written to a new file beside it, given `access`, or mode
+    /// and owner of the file it replaces, and that one's attributes, made durable, then put in its
+    /// place.
     pub(super) fn replace(
         &self,
         path: &Path,
         content: &[u8],
         owner: Owner,
+        access: Option<Access>,
         prior: &Prior,
     ) -> Result<()> {
         let path = match owner {
@@ -40,7 +39,7 @@ impl Host {
             _ => None,
         };
         self.beside_it(&path)?
-            .put(prior, |new| fill(new, content, old))
+            .put(prior, |new| fill(new, content, old, access))
     }
 
     /// Makes a file what it was.
@@ -49,7 +48,7 @@ impl Host {
             return Err(is_directory(path));
         }
         self.beside_it(path)?
-            .put(prior, |new| fill(new, &file.content, Some(file)))
+            .put(prior, |new| fill(new, &file.content, Some(file), None))
     }
 
     /// Makes a symbolic link, replacing what has its name unless that is a directory.
@@ -138,18 +137,24 @@ impl Host {
     }
 }
 
-/// Makes a new file complete: content, then owner, attributes and mode of the one it is to be, if any.
-fn fill(mut new: File, content: &[u8], like: Option<&step::File>) -> std::io::Result<()> {
+/// Makes a new file complete, which nobody else can read yet: content, then owner, attributes and
+/// mode, `access` or what the one it is to be has.
+fn fill(
+    mut new: File,
+    content: &[u8],
+    like: Option<&step::File>,
+    access: Option<Access>,
+) -> std::io::Result<()> {
     new.write_all(content)?;
-    if let Some(file) = like {
-        let (uid, gid) = (Uid::from_raw(file.uid), Gid::from_raw(file.gid));
-        nix::unistd::fchown(&new, Some(uid), Some(gid))?;
-        for (name, value) in &file.attributes {
-            rustix::fs::fsetxattr(&new, name.as_str(), value, rustix::fs::XattrFlags::empty())?;
-        }
+    let access = access.or(like.map(step::File::access));
+    if let Some(Access { uid, gid, .. }) = access {
+        nix::unistd::fchown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    for (name, value) in like.iter().flat_map(|file| &file.attributes) {
+        rustix::fs::fsetxattr(&new, name.as_str(), value, rustix::fs::XattrFlags::empty())?;
     }
     // After the owner: chown(2) clears set-id bits.
-    let mode = like.map_or(NEW_FILE, |file| file.mode);
+    let mode = access.unwrap_or(Access::NEW_FILE).mode;
     nix::sys::stat::fchmod(&new, Mode::from_bits_truncate(mode))?;
     new.sync_all()
 }
@@ -209,5 +214,56 @@ pub(super) fn advice(error: &std::io::Error) -> &'static str {
         // Not the kernel's word but ours, which names the cause.
         None => "then run apply again",
         _ => "see the kernel's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::step::Step;
+
+    #[test]
+    fn a_mode_is_given_alone_and_taken_back() {
+        let top = tempfile::tempdir().unwrap();
+        let mut host = Host::image(top.path()).unwrap();
+        let write = |mode| Step::WriteFile {
+            path: "/f".into(),
+            content: b"a\n".to_vec(),
+            owner: Owner::Ours,
+            access: Some(Access {
+                mode,
+                uid: nix::unistd::geteuid().as_raw(),
+                gid: nix::unistd::getegid().as_raw(),
+            }),
+        };
+        let mode = || top.path().join("f").metadata().unwrap().mode() & 0o7777;
+        assert!(host.is_private(&write(0o640)));
+        for wanted in [0o600, 0o4755, 0o640] {
+            let prior = host.prior(&write(wanted)).unwrap();
+            host.perform(&write(wanted), &prior).unwrap();
+            assert_eq!(mode(), wanted);
+        }
+        let prior = host.prior(&write(0o644)).unwrap();
+        host.perform(&write(0o644), &prior).unwrap();
+        assert!(!host.is_private(&write(0o644)) && host.is_private(&write(0o640)));
+        let Prior::File { file, .. } = prior else {
+            panic!("{prior:?}")
+        };
+        let now = host.found(Path::new("/f")).unwrap();
+        host.restore(Path::new("/f"), &file, &now).unwrap();
+        assert_eq!(mode(), 0o640);
+        host.lay_over(&write(0o751)).unwrap();
+        let planned = host.access(Path::new("/f")).unwrap();
+        assert_eq!(planned.map(|access| access.mode), Some(0o751));
+    }
+
+    #[test]
+    fn journals_of_before_have_no_mode() {
+        let old = r#"{"step":"write_file","path":"/f","content":"a","owner":"ours"}"#;
+        let step: Step = serde_json::from_str(old).unwrap();
+        assert_eq!(step, Step::write("/f", "a", Owner::Ours));
+        assert_eq!(serde_json::to_string(&step).unwrap(), old);
     }
 }

@@ -256,12 +256,7 @@ impl Containerd {
                 None => State::differs("absent", "as wanted", None),
             };
             if state != State::InSync {
-                let (content, owner) = (content.into(), Owner::Ours);
-                let step = Step::WriteFile {
-                    path,
-                    content,
-                    owner,
-                };
+                let step = Step::write(path, content, Owner::Ours);
                 plan.boot(step, [subject.as_str()]);
             }
             plan.findings

@@ -168,12 +168,7 @@ impl Kind for Crictl {
         }
         match kept(&observed.text, &content, &observed.keys) {
             true => {
-                let step = Step::WriteFile {
-                    path: PATH.into(),
-                    content: content.into(),
-                    owner: Owner::Shared,
-                };
-                plan.boot(step, serves);
+                plan.boot(Step::write(PATH, content, Owner::Shared), serves);
             }
             false => {
                 let cause = format!(

@@ -166,12 +166,7 @@ impl Kind for Journald {
             let content = text::set(old.as_deref(), keys.iter().copied());
             // Where our own line stands right already, only the one that outranks is missing.
             if !keys.is_empty() && old.as_deref() != Some(&content) {
-                let (path, owner) = (path.clone(), Owner::Ours);
-                let step = Step::WriteFile {
-                    path,
-                    content,
-                    owner,
-                };
+                let step = Step::write(path, content, Owner::Ours);
                 plan.boot(step, keys.iter().map(|(name, _)| *name));
             }
         }

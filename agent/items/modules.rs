@@ -142,11 +142,7 @@ impl Kind for Modules {
         if !missing.is_empty() {
             let names = missing.iter().map(|(name, _)| *name);
             let content = add_lines(observed.text.as_deref(), names);
-            let step = Step::WriteFile {
-                path: observed.path.clone(),
-                content,
-                owner: Owner::Ours,
-            };
+            let step = Step::write(&observed.path, content, Owner::Ours);
             plan.boot(step, missing.into_iter().map(|(_, subject)| subject));
         }
         plan

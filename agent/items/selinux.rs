@@ -111,11 +111,7 @@ impl Kind for Selinux {
             .any(|(mode, _)| *mode != Some(wanted));
         if by_file && matches!(boot, State::Differs { .. }) {
             let text = observed.config.as_deref().unwrap_or_default();
-            let step = Step::WriteFile {
-                path: CONFIG.into(),
-                content: config::set(text, wanted),
-                owner: Owner::Shared,
-            };
+            let step = Step::write(CONFIG, config::set(text, wanted), Owner::Shared);
             plan.boot(step, [SUBJECT]);
         }
         if let Some(value) = observed.switch(wanted) {

@@ -186,11 +186,7 @@ impl Kind for Sysctl {
             if old.as_ref() == Some(&content) {
                 continue;
             }
-            let step = Step::WriteFile {
-                path: path.clone(),
-                content,
-                owner: Owner::Ours,
-            };
+            let step = Step::write(path, content, Owner::Ours);
             plan.boot(step, keys.keys().map(|key| key.name()));
         }
         plan

@@ -80,10 +80,11 @@ fn step(change: &Change) -> (Step, Prior) {
             path, before, left, ..
         } => {
             let step = match left {
-                Left::File(content) => Step::WriteFile {
+                Left::File(content, access) => Step::WriteFile {
                     path,
                     content,
                     owner: Owner::Ours,
+                    access,
                 },
                 Left::Restored(file) => Step::RestoreFile { path, file },
                 Left::Link(target) => Step::WriteLink { path, target },

@@ -9,7 +9,7 @@ use crate::items::Item;
 use crate::items::swap::Area;
 use crate::items::sysctl::same_value;
 use crate::runs::{Did, Run};
-use crate::step::{File, FirewallTool, Step, Undo};
+use crate::step::{Access, File, FirewallTool, Step, Undo};
 
 /// A change that can be taken back.
 #[derive(Debug, Clone)]
@@ -60,8 +60,8 @@ pub enum What {
 /// What a step leaves at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
-    /// A file with these bytes; with mode and owner of the one that was there, if any.
-    File(Vec<u8>),
+    /// A file with these bytes; with this mode and owner, or those of the one that was there, if any.
+    File(Vec<u8>, Option<Access>),
     /// A file as it had been once.
     Restored(File),
     /// A link.
@@ -127,7 +127,7 @@ impl Changes {
         }
         match (&mut known.what, what) {
             (What::Path { left, or, .. }, What::Path { left: l, or: o, .. }) => {
-                (*left, *or) = (l, o)
+                (*left, *or) = (l.after(left), o);
             }
             (What::Value { left, or, .. }, What::Value { left: l, or: o, .. }) => {
                 (*left, *or) = (l, o);
@@ -206,10 +206,13 @@ fn made(did: &Did<'_>) -> Vec<What> {
     match (did.step, did.prior) {
         (
             Step::WriteFile {
-                path: at, content, ..
+                path: at,
+                content,
+                access,
+                ..
             },
             _,
-        ) => path(at, Left::File(content.clone())),
+        ) => path(at, Left::File(content.clone(), *access)),
         (Step::RestoreFile { path: at, file }, _) => path(at, Left::Restored(file.clone())),
         (Step::WriteLink { path: at, target }, _) => path(at, Left::Link(target.clone())),
         (Step::MakeDirectory { path: at }, _) => path(at, Left::Directory),
@@ -311,11 +314,21 @@ impl Left {
         }
     }
 
+    /// With mode and owner that an earlier step gave the file and this one kept.
+    fn after(self, earlier: &Self) -> Self {
+        match (self, earlier) {
+            (Self::File(content, None), Self::File(_, kept)) => Self::File(content, *kept),
+            (left, _) => left,
+        }
+    }
+
     fn is_what_was(&self, before: &Prior) -> bool {
         match (self, before) {
             (Self::Nothing, Prior::Absent) | (Self::Directory, Prior::Directory) => true,
             (Self::Link(target), Prior::Link { target: old }) => target == old,
-            (Self::File(content), Prior::File { file, .. }) => *content == file.content,
+            (Self::File(content, access), Prior::File { file, .. }) => {
+                *content == file.content && access.is_none_or(|access| access == file.access())
+            }
             (Self::Restored(restored), Prior::File { file, .. }) => restored == file,
             _ => false,
         }
@@ -325,16 +338,15 @@ impl Left {
     #[must_use]
     pub fn is_there(&self, now: &Prior, before: &Prior) -> bool {
         match (self, now) {
-            (Self::File(content), Prior::File { file, .. }) => {
-                let as_before = match before {
-                    Prior::File { file: old, .. } => same_rights(file, old),
-                    _ => true,
+            (Self::File(content, access), Prior::File { file, .. }) => {
+                let rights = match (access, before) {
+                    (Some(access), _) => file.access() == *access,
+                    (None, Prior::File { file: old, .. }) => file.access() == old.access(),
+                    (None, _) => true,
                 };
-                as_before && *content == file.content
+                rights && *content == file.content
             }
-            (Self::Restored(left), Prior::File { file, .. }) => {
-                same_rights(left, file) && left.content == file.content
-            }
+            (Self::Restored(left), Prior::File { file, .. }) => is_same(left, file),
             (Self::Nothing, Prior::Absent) | (Self::Directory, Prior::Directory) => true,
             (Self::Link(target), Prior::Link { target: now }) => target == now,
             _ => false,
@@ -343,6 +355,6 @@ impl Left {
 }
 
 /// Attributes are left out: a relabelled file system is nobody's change of a file.
-pub fn same_rights(a: &File, b: &File) -> bool {
-    (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid)
+pub fn is_same(a: &File, b: &File) -> bool {
+    a.content == b.content && a.access() == b.access()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Others;
-use super::change::{Change, Left, What, same_rights};
+use super::change::{Change, Left, What, is_same};
 use crate::error::Result;
 use crate::finding::{Finding, State};
 use crate::host::{Host, Prior};
@@ -137,9 +137,7 @@ pub fn back(path: &Path, before: &Prior, left: &Left) -> Step {
 
 fn is_back(now: &Prior, before: &Prior) -> bool {
     match (now, before) {
-        (Prior::File { file: now, .. }, Prior::File { file: old, .. }) => {
-            now.content == old.content && same_rights(now, old)
-        }
+        (Prior::File { file: now, .. }, Prior::File { file: old, .. }) => is_same(now, old),
         (now, before) => now == before,
     }
 }

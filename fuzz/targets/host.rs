@@ -140,6 +140,7 @@ impl Case {
                 path,
                 content,
                 owner,
+                ..
             } = &planned.step
             else {
                 continue;
@@ -186,11 +187,7 @@ fn load(text: &str) -> Vec<Item> {
 }
 
 pub fn file(path: &str, content: &[u8]) -> Step {
-    Step::WriteFile {
-        path: path.into(),
-        content: content.to_vec(),
-        owner: Owner::Shared,
-    }
+    Step::write(path, content, Owner::Shared)
 }
 
 fn directory(path: &str) -> Step {

@@ -95,11 +95,7 @@ impl<'a> Draft<'a> {
             }
             return false;
         }
-        let step = Step::WriteFile {
-            path: file.path.clone(),
-            content: self.text.into(),
-            owner: Owner::Shared,
-        };
+        let step = Step::write(&file.path, self.text, Owner::Shared);
         plan.boot(step, self.serves);
         true
     }

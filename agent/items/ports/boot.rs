@@ -129,11 +129,7 @@ impl Loader {
                 script.with(&additions)
             }
         };
-        let write = |(path, text): (PathBuf, String)| Step::WriteFile {
-            path,
-            content: text.into_bytes(),
-            owner: Owner::Shared,
-        };
+        let write = |(path, text): (PathBuf, String)| Step::write(path, text, Owner::Shared);
         files.into_iter().map(write).collect()
     }
 }

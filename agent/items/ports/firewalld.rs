@@ -121,11 +121,11 @@ impl Firewalld {
             }
             let step = match self.running {
                 true => tell(&["--permanent"], name, &missing),
-                false => Step::WriteFile {
-                    path: files::configured("zones", name),
-                    content: edit::with(&zone.path, &zone.text, &ports(&missing))?.into(),
-                    owner: Owner::Shared,
-                },
+                false => Step::write(
+                    files::configured("zones", name),
+                    edit::with(&zone.path, &zone.text, &ports(&missing))?,
+                    Owner::Shared,
+                ),
             };
             plan.boot(step, missing);
         }
@@ -224,12 +224,8 @@ impl Firewalld {
             }
         } else if !serves.is_empty() {
             let text = self.direct_text.as_deref();
-            let step = Step::WriteFile {
-                path: direct::PATH.into(),
-                content: direct::with_translated(text, &families)?.into(),
-                owner: Owner::Shared,
-            };
-            plan.boot(step, serves);
+            let content = direct::with_translated(text, &families)?;
+            plan.boot(Step::write(direct::PATH, content, Owner::Shared), serves);
         }
         for family in FAMILIES {
             let of = |closed: &&&Closed| closed.family == family || closed.family == Family::Inet;

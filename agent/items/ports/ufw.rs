@@ -318,12 +318,7 @@ impl File {
         if serves.is_empty() || self.text.is_empty() {
             return;
         }
-        let step = Step::WriteFile {
-            path: self.path.clone(),
-            content: content.into(),
-            owner: Owner::Shared,
-        };
-        plan.boot(step, serves);
+        plan.boot(Step::write(&self.path, content, Owner::Shared), serves);
     }
 }
 

@@ -98,12 +98,7 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
         .collect();
     if let Some((_, fstab, _)) = rows.first() {
         let lines: Vec<usize> = rows.iter().map(|(line, ..)| *line).collect();
-        let content = fstab::comment(fstab, &lines);
-        let step = Step::WriteFile {
-            path: FSTAB.into(),
-            content,
-            owner: Owner::Shared,
-        };
+        let step = Step::write(FSTAB, fstab::comment(fstab, &lines), Owner::Shared);
         steps.push((
             FSTAB.into(),
             step,
@@ -122,15 +117,8 @@ pub fn steps(sources: &[Source]) -> Vec<(PathBuf, Step, Vec<String>)> {
             ),
             Remedy::Unlink(path) => (path, Step::RemoveFile { path: path.clone() }),
             Remedy::Empty(path) => {
-                let content = crate::template::header("zram-generator.conf").into_bytes();
-                (
-                    path,
-                    Step::WriteFile {
-                        path: path.clone(),
-                        content,
-                        owner: Owner::Ours,
-                    },
-                )
+                let content = crate::template::header("zram-generator.conf");
+                (path, Step::write(path, content, Owner::Ours))
             }
         };
         if steps.iter().all(|(other, ..)| other != path) {
