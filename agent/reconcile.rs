@@ -263,11 +263,6 @@ fn clear(host: &Host, runs: &Runs) -> Result<Option<String>> {
     let Some(run) = runs.cut_off() else {
         return Ok(None);
     };
-    if run.records.is_empty() && run.damage.is_none() {
-        // It was cut off in its first record: it has begun nothing.
-        host.discard_journal(&run.id)?;
-        return Ok(None);
-    }
     let process = run.id.rsplit('-').next().unwrap_or_default();
     for did in run.steps().iter().filter(|did| did.ended.is_none()) {
         host.recover(did.step, did.prior, process)?;

@@ -160,10 +160,12 @@ impl Run {
 pub struct Runs(pub Vec<Run>);
 
 impl Runs {
-    /// Those that count, and the names of those that another stands for and that are still there.
+    /// Those that count, and the names of those still there that do not: another stands for them, or
+    /// they were cut off before their first record, and so before they did anything.
     fn sorted_out(runs: Vec<Run>) -> (Self, Vec<String>) {
         let folded: Vec<String> = runs.iter().flat_map(|run| run.purpose().folds).collect();
-        let is_stale = |run: &Run| folded.contains(&run.id);
+        let never_began = |run: &Run| run.records.is_empty() && run.damage.is_none();
+        let is_stale = |run: &Run| folded.contains(&run.id) || never_began(run);
         let (stale, counting): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(is_stale);
         (
             Self(counting),

@@ -10,7 +10,7 @@ trials!(
     anyone: [
         a_cut_off_run_is_finished, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
         what_left_the_profile_goes, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
-        a_damaged_journal, a_torn_first_record, a_rollback_that_was_cut_off, a_second_run_that_was_cut_off,
+        a_damaged_journal, a_torn_first_record, a_second_run_that_never_began, a_rollback_that_was_cut_off, a_second_run_that_was_cut_off,
         applied_again_after_a_rollback_that_was_cut_off, a_file_that_others_removed,
     ],
     root: [a_kernel_value_goes_back, a_key_that_left_goes_back]
@@ -266,6 +266,24 @@ fn a_torn_first_record() {
     image.add(torn, "0a0b0c0d {\"record\":\"beg");
     image.run("apply").exits(0);
     assert!(!image.root().join(torn).exists());
+    image.past(&["rollback"]).exits(0);
+    assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+/// The run that was to finish another was cut off before it had written anything.
+fn a_second_run_that_never_began() {
+    let image = image();
+    image.run("apply").exits(0);
+    let journal = image.journals().remove(0);
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let step = text.lines().position(|line| line.contains(FILE)).unwrap();
+    let kept: String = text.split_inclusive('\n').take(step).collect();
+    file(&journal, kept);
+    std::fs::remove_file(image.root().join(FILE)).unwrap();
+    let second = "var/lib/nodeprep/journal/2999-01-01T00:00:00.000000Z-1.journal";
+    image.add(second, "");
+    image.run("apply").exits(0);
+    assert!(!image.root().join(second).exists());
     image.past(&["rollback"]).exits(0);
     assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
 }
