@@ -2,6 +2,7 @@
 
 pub mod cmdline;
 pub mod dropins;
+pub mod enablement;
 pub mod kernels;
 pub mod loader;
 pub mod modules;

@@ -1,7 +1,7 @@
 //! The registry of item kinds. Its order is the apply order: swap first, because everything later
 //! may need memory; selinux before all that a policy could refuse; modules before sysctls, because a
 //! module brings the keys; journald, which needs none of them; containerd, which needs the
-//! modules and keys; ports, which nothing here needs open; crictl last, because it asks what the
+//! modules and keys; services after all whose files they read; ports, which nothing here needs open; crictl last, because it asks what the
 //! others made.
 
 use std::path::Path;
@@ -162,6 +162,7 @@ registry! {
     sysctl::Sysctl,
     journald::Journald,
     containerd::Containerd,
+    services::Services,
     ports::Ports,
     crictl::Crictl,
 }

@@ -164,6 +164,16 @@ pub enum Step {
         /// The same for taking just that back.
         undo: Vec<String>,
     },
+    /// Start a unit that does not run.
+    StartUnit {
+        /// The unit's name.
+        unit: String,
+    },
+    /// Stop a unit that runs.
+    StopUnit {
+        /// The unit's name.
+        unit: String,
+    },
     /// Take rules out of a running firewall that a [`Step::Firewall`] added; one that is gone
     /// already is fine.
     RemoveRules {
@@ -323,9 +333,25 @@ impl Step {
             Self::Firewall { .. } => Undo::BestEffort(
                 "what was added is taken out again, if it is still there; the others stay".into(),
             ),
+            Self::StartUnit { unit } => {
+                Undo::BestEffort(format!("{unit} is stopped, what it did meanwhile stays"))
+            }
+            Self::StopUnit { unit } => {
+                Undo::BestEffort(format!("{unit} is started anew, with the files of then"))
+            }
             Self::RemoveRules { .. } => {
                 Undo::BestEffort("the rules are added by the next apply that wants them".into())
             }
+        }
+    }
+
+    /// Starts or stops a unit.
+    #[must_use]
+    pub fn switch(unit: &str, on: bool) -> Self {
+        let unit = unit.to_owned();
+        match on {
+            true => Self::StartUnit { unit },
+            false => Self::StopUnit { unit },
         }
     }
 
@@ -366,6 +392,8 @@ impl Step {
             | Self::UnloadModule { .. }
             | Self::SwapOff { .. }
             | Self::SwapOn { .. }
+            | Self::StartUnit { .. }
+            | Self::StopUnit { .. }
             | Self::Firewall { .. }
             | Self::RemoveRules { .. } => None,
         }
@@ -403,6 +431,8 @@ impl fmt::Display for Step {
             Self::UnloadModule { name } => write!(f, "unload module {name}"),
             Self::SwapOff { area } => write!(f, "swap off {}", area.display()),
             Self::SwapOn { area, .. } => write!(f, "swap on {}", area.display()),
+            Self::StartUnit { unit } => write!(f, "start {unit}"),
+            Self::StopUnit { unit } => write!(f, "stop {unit}"),
             Self::Firewall { tool, change, .. } => tool.show(change, f),
             Self::RemoveRules { tool, rules } => tool.show(rules, f),
         }

@@ -1,5 +1,5 @@
-//! What a unit file makes of a service: its command line names the configuration the daemon reads,
-//! and its [Install] section where a link has to be for the boot to start it.
+//! What a unit file makes of a unit: its command line names the configuration the daemon reads, and
+//! its [Install] section where a link has to be for the boot to start it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,39 @@ use crate::host::Host;
 /// Where masks are (systemctl(1), `mask` and `mask --runtime`).
 const MASKS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 
-/// A service that is installed, by its unit file with the drop-ins of its own.
+/// A unit that is installed, by its unit file with the drop-ins of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
     /// The unit file.
     pub file: PathBuf,
     /// The command line of its last `ExecStart=`, split.
     pub command: Vec<String>,
-    /// The targets that `systemctl enable` would link it to.
+    /// Its `[Install]` section.
+    pub install: Install,
+    /// Whether it is done once its program has ended (`Type=oneshot`), and whether it remains active
+    /// then (`RemainAfterExit=`).
+    oneshot: (bool, bool),
+    /// Units that can't run beside it (`Conflicts=`).
+    pub conflicts: Vec<String>,
+    /// Sockets it is handed (`Sockets=`).
+    pub sockets: Vec<String>,
+    /// The unit that a socket, timer or path starts (`Service=`, `Unit=`).
+    pub starts: Option<String>,
+}
+
+/// What `systemctl enable` goes by (systemd.unit(5), \[INSTALL\] SECTION OPTIONS).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Install {
+    /// Units that want it.
     pub wanted_by: Vec<String>,
+    /// Units that require it.
+    pub required_by: Vec<String>,
+    /// Units that start it again where it ends (systemd 249).
+    pub upheld_by: Vec<String>,
+    /// Its other names.
+    pub alias: Vec<String>,
+    /// Units that are enabled with it.
+    pub also: Vec<String>,
 }
 
 /// The service, if it has a unit file that is not masked.
@@ -26,19 +50,29 @@ pub struct Service {
 /// # Errors
 /// Where a unit file or drop-in exists and cannot be read.
 pub fn read(host: &Host, unit: &str) -> Result<Option<Service>> {
-    let Some(file) = units::file(host, unit)? else {
-        return Ok(None);
-    };
+    match units::file(host, unit)? {
+        Some(file) => read_file(host, unit, file).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The unit `unit` that this file defines: for an instance (getty@tty1.service) its template.
+///
+/// # Errors
+/// Where the file or a drop-in exists and cannot be read.
+pub fn read_file(host: &Host, unit: &str, file: PathBuf) -> Result<Service> {
     let mut service = Service {
         file,
         ..Service::default()
     };
     let text = host.text(&service.file)?.unwrap_or_default();
     service.add(&text);
-    for dropin in dropins::read(host, &format!("systemd/system/{unit}.d"))? {
-        service.add(&dropin.text);
+    for name in units::template(unit).as_deref().into_iter().chain([unit]) {
+        for dropin in dropins::read(host, &format!("systemd/system/{name}.d"))? {
+            service.add(&dropin.text);
+        }
     }
-    Ok(Some(service))
+    Ok(service)
 }
 
 /// The link that masks the unit, if one does.
@@ -47,10 +81,7 @@ pub fn read(host: &Host, unit: &str) -> Result<Option<Service>> {
 /// Where it cannot be looked up.
 pub fn mask(host: &Host, unit: &str) -> Result<Option<PathBuf>> {
     for path in MASKS.map(|dir| Path::new(dir).join(unit)) {
-        if host
-            .link(&path)?
-            .is_some_and(|to| to == Path::new("/dev/null"))
-        {
+        if units::is_mask(host, &path)? {
             return Ok(Some(path));
         }
     }
@@ -62,6 +93,12 @@ impl Service {
     #[must_use]
     pub fn program(&self) -> Option<&str> {
         Path::new(self.command.first()?).file_name()?.to_str()
+    }
+
+    /// Whether it is inactive once it has done its work.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        self.oneshot == (true, false)
     }
 
     /// The value of an option: `--name VALUE` or `--name=VALUE`, by any of its names.
@@ -88,16 +125,39 @@ impl Service {
             let Some((name, value)) = line.split_once('=') else {
                 continue;
             };
-            match (name.trim(), value.trim()) {
-                ("ExecStart", value) => self.command = words(value),
-                ("WantedBy", "") => self.wanted_by.clear(),
-                ("WantedBy", value) => self
-                    .wanted_by
-                    .extend(value.split_whitespace().map(str::to_owned)),
-                _ => {}
+            let (name, value) = (name.trim(), value.trim());
+            match name {
+                "ExecStart" => self.command = words(value),
+                "Type" => self.oneshot.0 = value == "oneshot",
+                "RemainAfterExit" => self.oneshot.1 = is_true(value),
+                "Service" | "Unit" => self.starts = Some(value.to_owned()),
+                _ => self.extend(name, value),
             }
         }
     }
+
+    /// Adds to one of the settings that are lists.
+    fn extend(&mut self, name: &str, value: &str) {
+        let list = match name {
+            "WantedBy" => &mut self.install.wanted_by,
+            "RequiredBy" => &mut self.install.required_by,
+            "UpheldBy" => &mut self.install.upheld_by,
+            "Alias" => &mut self.install.alias,
+            "Also" => &mut self.install.also,
+            "Conflicts" => &mut self.conflicts,
+            "Sockets" => &mut self.sockets,
+            _ => return,
+        };
+        match value {
+            "" => list.clear(),
+            _ => list.extend(value.split_whitespace().map(str::to_owned)),
+        }
+    }
+}
+
+/// systemd's words for yes (systemd.syntax(7)).
+fn is_true(value: &str) -> bool {
+    ["1", "yes", "y", "true", "t", "on"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 /// A command line's words: quotes keep blanks, prefixes of the program are systemd's
@@ -132,7 +192,7 @@ mod tests {
         service.add("[Service]\n# ExecStart=/no\nExecStart=/usr/bin/containerd\n[Install]\nWantedBy=multi-user.target\n");
         assert_eq!(service.program(), Some("containerd"));
         assert_eq!(service.option(&["--config", "-c"]), None);
-        assert_eq!(service.wanted_by, ["multi-user.target"]);
+        assert_eq!(service.install.wanted_by, ["multi-user.target"]);
         service.add("[Service]\nExecStart=\nExecStart=-/opt/bin/containerd \\\n  --config \"/etc/a b.toml\" -a=/run/c.sock\n");
         assert_eq!(service.option(&["--config", "-c"]), Some("/etc/a b.toml"));
         assert_eq!(service.option(&["--address", "-a"]), Some("/run/c.sock"));

@@ -15,6 +15,8 @@ const DIRECTORIES: [&str; 5] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
+/// Directories of links, by their unit's name before (systemd.unit(5)).
+const WANTS: [&str; 3] = [".wants", ".requires", ".upholds"];
 /// Where system generators are (systemd.generator(7)), strongest first.
 const GENERATORS: [&str; 5] = [
     "/run/systemd/system-generators",
@@ -44,6 +46,28 @@ pub fn file(host: &Host, unit: &str) -> Result<Option<PathBuf>> {
     first(host, &DIRECTORIES, unit)
 }
 
+/// The unit's file below a mask.
+///
+/// # Errors
+/// Where a directory cannot be looked into.
+pub fn masked_file(host: &Host, unit: &str) -> Result<Option<PathBuf>> {
+    for path in DIRECTORIES.iter().map(|dir| Path::new(dir).join(unit)) {
+        if host.kind(&path)?.is_some() && !is_mask(host, &path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a path is a link that masks.
+///
+/// # Errors
+/// Where it cannot be looked up.
+pub fn is_mask(host: &Host, path: &Path) -> Result<bool> {
+    let target = host.link(path)?;
+    Ok(target.is_some_and(|target| target == Path::new("/dev/null")))
+}
+
 /// The generator's program, if it has one that is not masked.
 ///
 /// # Errors
@@ -52,28 +76,48 @@ pub fn generator(host: &Host, name: &str) -> Result<Option<PathBuf>> {
     first(host, &GENERATORS, name)
 }
 
-/// Links by which some unit wants or requires one whose name `is_meant`, with that name: what the
-/// boot may start. Masked units and those without a file are left out.
+/// Links by which some unit wants, requires or upholds one whose name `is_meant`, with that name:
+/// what the boot may start. Masked units and those without a file are left out.
 ///
 /// # Errors
 /// Where a directory cannot be looked into.
 pub fn wanted(host: &Host, is_meant: impl Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>> {
+    let mut wanted = Vec::new();
+    for (unit, link) in links(host, is_meant)? {
+        if file(host, &unit)?.is_some() {
+            wanted.push((unit, link));
+        }
+    }
+    Ok(wanted)
+}
+
+/// The same links, whether there is anything to start or not.
+///
+/// # Errors
+/// Where a directory cannot be looked into.
+pub fn links(host: &Host, is_meant: impl Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>> {
     let mut links = Vec::new();
     for directory in DIRECTORIES.iter().map(Path::new) {
         if directory.starts_with("/lib") && host.is_usr_merged()? {
             continue;
         }
         let names = host.list(directory)?;
-        let wants = |name: &&String| name.ends_with(".wants") || name.ends_with(".requires");
+        let wants = |name: &&String| WANTS.iter().any(|end| name.ends_with(end));
         for dir in names.iter().filter(wants).map(|name| directory.join(name)) {
             for unit in host.list(&dir)?.iter().filter(|unit| is_meant(unit)) {
-                if file(host, unit)?.is_some() {
-                    links.push((unit.clone(), dir.join(unit)));
-                }
+                links.push((unit.clone(), dir.join(unit)));
             }
         }
     }
     Ok(links)
+}
+
+/// The template that an instance is made of: `getty@.service` for getty@tty1.service.
+#[must_use]
+pub fn template(unit: &str) -> Option<String> {
+    let (name, rest) = unit.split_once('@')?;
+    let (instance, kind) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| format!("{name}@.{kind}"))
 }
 
 /// systemd's version by the name of the library its programs share; 0 where there is none to see
@@ -106,10 +150,7 @@ fn first(host: &Host, directories: &[&str], name: &str) -> Result<Option<PathBuf
         if host.kind(&path)?.is_none() {
             continue;
         }
-        let masked = host
-            .link(&path)?
-            .is_some_and(|target| target == Path::new("/dev/null"));
-        return Ok((!masked).then_some(path));
+        return Ok((!is_mask(host, &path)?).then_some(path));
     }
     Ok(None)
 }

@@ -128,6 +128,8 @@ impl Host {
             | Step::UnloadModule { .. }
             | Step::SwapOff { .. }
             | Step::SwapOn { .. }
+            | Step::StartUnit { .. }
+            | Step::StopUnit { .. }
             | Step::Firewall { .. }
             | Step::RemoveRules { .. } => {}
         }

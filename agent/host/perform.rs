@@ -51,6 +51,11 @@ pub enum Prior {
     },
     /// A swap area in use.
     Swap(Area),
+    /// A unit.
+    Unit {
+        /// Whether it ran.
+        active: bool,
+    },
 }
 
 impl Prior {
@@ -109,6 +114,10 @@ impl Host {
                     .find(|a| a.path == *area)
                     .map_or(Prior::Absent, Prior::Swap))
             }
+            Step::StartUnit { unit } | Step::StopUnit { unit } => {
+                let active = self.running()?.unit_state(unit)?.is_active();
+                Ok(Prior::Unit { active })
+            }
             // Only what is not there is added, and the step itself knows how to take that back.
             Step::Firewall { .. } | Step::RemoveRules { .. } => Ok(Prior::Absent),
         }
@@ -164,6 +173,8 @@ impl Host {
             Step::UnloadModule { name } => self.running()?.unload(name),
             Step::SwapOff { area } => self.running()?.swap_off(area),
             Step::SwapOn { area, priority } => self.running()?.swap_on(area, *priority),
+            Step::StartUnit { unit } => self.running()?.start(unit),
+            Step::StopUnit { unit } => self.running()?.run(&["systemctl", "stop", unit]),
             Step::Firewall { tool, change, .. } => self.running()?.change_rules(*tool, change),
             Step::RemoveRules { tool, rules } => self.running()?.remove_rules(*tool, rules),
         }

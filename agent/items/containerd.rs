@@ -15,8 +15,8 @@ use serde::Deserialize;
 use toml_edit::Value;
 
 use super::{Explain, Kind};
-use crate::boot::services::{self, Service};
-use crate::boot::{packages, units};
+use crate::boot::enablement::{Boot, Unit};
+use crate::boot::packages;
 use crate::error::Result;
 use crate::finding::{Finding, Origin, State};
 use crate::host::{Cri, Host};
@@ -78,7 +78,7 @@ impl TryFrom<String> for Image {
 pub enum Observed {
     /// No unit file: what it would do with its files can't be said.
     NotInstalled,
-    /// The mask of its unit.
+    /// The mask of its unit, which is somebody's word against it.
     Masked(PathBuf),
     /// A containerd that can be started.
     Installed(Box<Installed>),
@@ -87,8 +87,7 @@ pub enum Observed {
 /// An installed containerd.
 #[derive(Debug)]
 pub struct Installed {
-    service: Service,
-    enabled: bool,
+    unit: Unit,
     config: Config,
     socket: PathBuf,
     daemon: Daemon,
@@ -125,9 +124,12 @@ impl Kind for Containerd {
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {
-        let Some(service) = services::read(host, UNIT)? else {
-            let mask = services::mask(host, UNIT)?;
-            return Ok(mask.map_or(Observed::NotInstalled, Observed::Masked));
+        let unit = Unit::read(host, UNIT)?;
+        if let Some(mask) = unit.mask() {
+            return Ok(Observed::Masked(mask.to_owned()));
+        }
+        let Some(service) = &unit.service else {
+            return Ok(Observed::NotInstalled);
         };
         let root = service.option(&["--config", "-c"]).unwrap_or(config::ROOT);
         let root = Path::new(root).to_owned();
@@ -145,9 +147,8 @@ impl Kind for Containerd {
             Ok(bytes.map(|bytes| bytes.to_vec()))
         });
         Ok(Observed::Installed(Box::new(Installed {
-            enabled: !units::wanted(host, |unit| unit == UNIT)?.is_empty(),
             hosts: hosts.collect::<Result<_>>()?,
-            service,
+            unit,
             config,
             socket,
             daemon,
@@ -271,16 +272,12 @@ fn mirrors_of(registry: &str) -> String {
 
 impl Installed {
     fn add_service(&self, plan: &mut ItemPlan) {
-        let boot = match self.enabled {
-            true => State::InSync,
-            false => State::differs("disabled", "enabled", None),
-        };
-        if !self.enabled {
-            let target = self.service.wanted_by.first();
-            let target = target.map_or("multi-user.target", String::as_str);
-            let path = format!("/etc/systemd/system/{target}.wants/{UNIT}").into();
-            let target = self.service.file.clone();
-            plan.boot(Step::WriteLink { path, target }, ["service"]);
+        let (boot, steps) = self.unit.boot(Boot::Enabled);
+        if !steps.is_empty() {
+            plan.due.push(Due::DaemonReload);
+        }
+        for step in steps {
+            plan.boot(step, ["service"]);
         }
         plan.findings
             .push(Finding::new("service", self.daemon.running(), boot));

@@ -107,6 +107,9 @@ fn step(change: &Change) -> (Step, Prior) {
             let path = area.path.clone();
             (Step::SwapOff { area: path }, Prior::Swap(area))
         }
+        What::Unit { name, before, left } => {
+            (Step::switch(&name, left), Prior::Unit { active: before })
+        }
         What::Rules(tool, undo) => {
             let change = Vec::new();
             (Step::Firewall { tool, change, undo }, Prior::Absent)

@@ -53,6 +53,15 @@ pub enum What {
     Module(String),
     /// An area that was swapped on.
     Swap(Area),
+    /// A unit that was started or stopped.
+    Unit {
+        /// Its name.
+        name: String,
+        /// Whether it ran.
+        before: bool,
+        /// Whether it was left running.
+        left: bool,
+    },
     /// Rules that were added to a running firewall: what takes them out.
     Rules(FirewallTool, Vec<String>),
 }
@@ -132,6 +141,7 @@ impl Changes {
             (What::Value { left, or, .. }, What::Value { left: l, or: o, .. }) => {
                 (*left, *or) = (l, o);
             }
+            (What::Unit { left, .. }, What::Unit { left: l, .. }) => *left = l,
             _ => {}
         }
         if known.what.is_nothing() {
@@ -230,6 +240,13 @@ fn made(did: &Did<'_>) -> Vec<What> {
             missing.iter().rev().cloned().map(What::Module).collect()
         }
         (Step::SwapOff { .. }, Prior::Swap(area)) => vec![What::Swap(area.clone())],
+        (Step::StartUnit { unit } | Step::StopUnit { unit }, Prior::Unit { active }) => {
+            vec![What::Unit {
+                name: unit.clone(),
+                before: *active,
+                left: matches!(did.step, Step::StartUnit { .. }),
+            }]
+        }
         (Step::Firewall { tool, undo, .. }, _) => vec![What::Rules(*tool, undo.clone())],
         _ => Vec::new(),
     }
@@ -250,7 +267,9 @@ impl What {
             Self::Value { .. } => 2,
             Self::Rules(..) => 3,
             Self::Swap(_) => 4,
-            Self::Module(_) => 5,
+            // By then their files are what they were.
+            Self::Unit { .. } => 5,
+            Self::Module(_) => 6,
         }
     }
 
@@ -260,6 +279,7 @@ impl What {
         match self {
             Self::Path { path, .. } | Self::Value { path, .. } => path.display().to_string(),
             Self::Module(name) => format!("module {name}"),
+            Self::Unit { name, .. } => format!("unit {name}"),
             Self::Swap(area) => area.path.display().to_string(),
             Self::Rules(tool, rules) => Step::RemoveRules {
                 tool: *tool,
@@ -279,6 +299,7 @@ impl What {
                 area: area.path.clone(),
             }
             .undo(),
+            Self::Unit { name, left, .. } => Step::switch(name, *left).undo(),
             Self::Rules(tool, _) => Step::Firewall {
                 tool: *tool,
                 change: Vec::new(),
@@ -297,6 +318,7 @@ impl What {
             Self::Path {
                 before, left, or, ..
             } => left.is_what_was(before) && or.as_ref().is_none_or(|or| or.is_what_was(before)),
+            Self::Unit { before, left, .. } => before == left,
             Self::Module(_) | Self::Swap(_) | Self::Rules(..) => false,
         }
     }
@@ -310,7 +332,9 @@ impl Left {
             Prior::File { file, .. } => Some(Self::Restored(file.clone())),
             Prior::Link { target } => Some(Self::Link(target.clone())),
             Prior::Directory => Some(Self::Directory),
-            Prior::Value { .. } | Prior::Modules { .. } | Prior::Swap(_) => None,
+            Prior::Value { .. } | Prior::Modules { .. } | Prior::Swap(_) | Prior::Unit { .. } => {
+                None
+            }
         }
     }
 

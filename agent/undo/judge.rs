@@ -54,6 +54,7 @@ pub fn add(
         } => of_value(host, path, before, [Some(left), or.as_ref()])?,
         What::Module(name) => of_module(host, name, all)?,
         What::Swap(area) => of_swap(host, area)?,
+        What::Unit { name, before, .. } => of_unit(host, name, *before)?,
         What::Rules(tool, rules) => {
             let (tool, rules) = (*tool, rules.clone());
             let step = Step::RemoveRules { tool, rules };
@@ -192,4 +193,12 @@ fn of_swap(host: &Host, area: &swap::Area) -> Result<Stands> {
         priority: area.priority,
     };
     Ok(Stands::Ours("off", "on".into(), step))
+}
+
+fn of_unit(host: &Host, name: &str, before: bool) -> Result<Stands> {
+    Ok(match (host.is_active(name)?, before) {
+        (Some(now), _) if now == before => Stands::Back,
+        (_, true) => Stands::Ours("stopped", "running".into(), Step::switch(name, true)),
+        (_, false) => Stands::Ours("running", "stopped".into(), Step::switch(name, false)),
+    })
 }

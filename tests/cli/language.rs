@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use nodeprep::items::Item;
+
 use crate::run::{NODEPREP, Ran, directory, file, finish};
 
 trials!(
@@ -80,7 +82,7 @@ fn unknown_names() {
         "2:2",
         &[
             "unknown section [zzz]",
-            "known: swap, selinux, modules, sysctl, journald, containerd, ports, crictl",
+            &format!("known: {}, history", Item::NAMES.join(", ")),
         ],
     );
     let crictl = "unknown key `runtime-endpont` in [crictl]";

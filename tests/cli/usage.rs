@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use nodeprep::items::Item;
+
 use crate::run::{as_nobody, nodeprep};
 use crate::tree::Image;
 
@@ -44,11 +46,10 @@ fn items() {
         for command in ["check", "plan", "apply"] {
             let mut arguments = image.arguments(command);
             arguments.extend([flag.into(), "swap,swop".into()]);
-            let known =
-                "there are swap, selinux, modules, sysctl, journald, containerd, ports, crictl";
+            let known = format!("there are {}", Item::NAMES.join(", "));
             nodeprep(arguments)
                 .exits(64)
-                .says(&["there is no item \"swop\"", known]);
+                .says(&["there is no item \"swop\"", &known]);
         }
     }
     nodeprep(["explain", "swop"])
