@@ -18,6 +18,7 @@ pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     let mut host = host(target.root.as_deref())?;
     root_only("apply", target.root.as_deref())?;
     let profile = load(&host, target)?;
+    warn(&profile);
     // A signal while it waits ends it at once, as nothing has begun.
     let _lock = host.lock(args.wait)?;
     let signals = Signals::watch()?;
@@ -50,6 +51,13 @@ pub(super) fn plan(cli: &Cli, args: &Plan) -> Result<u8> {
     look(cli, &args.target, args.diff, "plan")
 }
 
+/// Says what may hurt before it is done, a line each. A check, which asks about the host, does not.
+fn warn(profile: &Profile) {
+    for warning in profile.warnings(None) {
+        tracing::warn!("{} [{}]", warning.found, warning.lint);
+    }
+}
+
 /// A live host is root's to change.
 pub(super) fn root_only(command: &str, root: Option<&Path>) -> Result<()> {
     match root.is_some() || nix::unistd::geteuid().is_root() {
@@ -74,6 +82,9 @@ fn wanted<'a>(profile: &'a Profile, target: &Target) -> Wanted<'a> {
 fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result<u8> {
     let mut host = host(target.root.as_deref())?;
     let profile = load(&host, target)?;
+    if command == "plan" {
+        warn(&profile);
+    }
     let account = reconcile::check(&mut host, &wanted(&profile, target))?;
     let report = Report::new(
         command,

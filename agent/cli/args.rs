@@ -204,8 +204,15 @@ pub enum ProfileCommand {
     List,
     /// Print a profile as it is after extends, variables and facts.
     Show(Source),
-    /// Tell whether a profile can be used.
-    Validate(Source),
+    /// Tell whether a profile can be used, and what in it may hurt.
+    Validate {
+        /// Which one.
+        #[command(flatten)]
+        source: Source,
+        /// Exit with 65 where there are warnings.
+        #[arg(long)]
+        strict: bool,
+    },
 }
 
 /// Which profile.

@@ -298,7 +298,9 @@ fn one_line(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn brought_by(key: &Key) -> Option<&'static str> {
+/// The module that brings a key.
+#[must_use]
+pub fn brought_by(key: &Key) -> Option<&'static str> {
     BROUGHT
         .iter()
         .find(|(_, begin)| key.path().starts_with(begin))

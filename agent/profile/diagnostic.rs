@@ -4,7 +4,9 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
+use annotate_snippets::{
+    AnnotationKind, Group, Level, Renderer, Snippet, Title, normalize_untrusted_str,
+};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::tree::Span;
@@ -71,7 +73,15 @@ impl ProfileError {
     /// Several lines for people: the message, the place with the text and a caret, the hint.
     /// With `color`, ANSI styles; there is no newline at the end.
     pub fn render(&self, color: bool) -> String {
-        let title = Level::ERROR.primary_title(&self.message);
+        self.draw(Level::ERROR.primary_title(&self.message), color)
+    }
+
+    /// The same for what is no mistake but may become one; `lint` is the name of who says so.
+    pub fn render_warning(&self, lint: &str) -> String {
+        self.draw(Level::WARNING.primary_title(&self.message).id(lint), true)
+    }
+
+    fn draw<'a>(&'a self, title: Title<'a>, color: bool) -> String {
         let mut group = Group::with_title(title);
         if let Some(span) = &self.at {
             let caret = AnnotationKind::Primary.span(span.range());

@@ -62,6 +62,16 @@ impl Resolved {
         error
     }
 
+    /// The same for programs: name, description and sections, strings as they are meant.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "schema": SCHEMAS.last(),
+            "name": self.name,
+            "description": self.description,
+            "sections": json(&self.sections),
+        })
+    }
+
     /// The profile as one TOML file without `extends` and `vars`, which loads to the same again.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
@@ -83,6 +93,24 @@ impl Resolved {
             text.push('\n');
         }
         text + &sections
+    }
+}
+
+fn json(table: &Table) -> serde_json::Value {
+    let entry = |(key, node): (&Key, &Node)| (key.name.clone(), value(node));
+    table.iter().map(entry).collect()
+}
+
+/// A date stays text, and so does a number JSON has no word for (`nan`, `inf`).
+fn value(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::String(text) | Value::Datetime(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) if number.is_finite() => (*number).into(),
+        Value::Float(number) => number.to_string().into(),
+        Value::Boolean(truth) => (*truth).into(),
+        Value::List(items) => items.iter().map(value).collect(),
+        Value::Table(table) => json(table),
     }
 }
 

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use super::lint::{self, Allowed, Warning};
 use super::{ProfileError, Resolved, de, unknown_section};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::items::Item;
 
-/// The section that is no item.
+/// The sections that are no items.
 const HISTORY: &str = "history";
+const LINT: &str = "lint";
 /// A run that changes something is rare on a prepared host. Each check reads the journals, which takes
 /// some 60 µs for one.
 const RUNS: usize = 20;
@@ -38,8 +41,9 @@ pub struct Profile {
     pub items: Vec<Item>,
     /// How much of the past is kept.
     pub history: History,
-    /// All of it as one TOML file.
-    pub text: String,
+    /// All of it, before it was typed.
+    pub resolved: Resolved,
+    allowed: Allowed,
 }
 
 impl Profile {
@@ -49,6 +53,18 @@ impl Profile {
     /// [`Error::Profile`] with file, line and column of what is wrong; [`Error::Usage`] for a
     /// `--set` that can't be.
     pub fn load(host: &Host, name: Option<&str>, sets: &[String]) -> Result<Self> {
+        Self::read(host, name, sets).map_err(bad)
+    }
+
+    /// The same with the mistake as it is, for programs to read.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn read(
+        host: &Host,
+        name: Option<&str>,
+        sets: &[String],
+    ) -> std::result::Result<Self, ProfileError> {
         let default = host::default_profile().to_string_lossy();
         let mut read = |path: &Path| read(path, name.is_none());
         let facts = || {
@@ -60,31 +76,40 @@ impl Profile {
             }
             Ok(facts)
         };
-        let resolved =
-            super::load(name.unwrap_or(&default), sets, &mut read, &facts).map_err(bad)?;
-        let items = items(&resolved).map_err(bad)?;
+        let resolved = super::load(name.unwrap_or(&default), sets, &mut read, &facts)?;
         Ok(Self {
             name: resolved.name.clone(),
-            items,
-            history: history(&resolved).map_err(bad)?,
-            text: resolved.to_toml(),
+            items: items(&resolved)?,
+            history: section(&resolved, HISTORY)?,
+            allowed: section(&resolved, LINT)?,
+            resolved,
         })
+    }
+
+    /// What can be applied and may still hurt. `memory` is the host's, in MiB, where it was asked.
+    #[must_use]
+    pub fn warnings(&self, memory: Option<u64>) -> Vec<Warning> {
+        lint::warnings(&self.resolved, &self.allowed, memory)
     }
 }
 
-fn history(resolved: &Resolved) -> std::result::Result<History, ProfileError> {
-    match resolved.section(HISTORY) {
-        Some(node) => de::from_node(node, HISTORY),
-        None => Ok(History::default()),
+/// A section that is no item; its default where there is none.
+fn section<T: DeserializeOwned + Default>(
+    resolved: &Resolved,
+    name: &str,
+) -> std::result::Result<T, ProfileError> {
+    match resolved.section(name) {
+        Some(node) => de::from_node(node, name),
+        None => Ok(T::default()),
     }
 }
 
 fn items(resolved: &Resolved) -> std::result::Result<Vec<Item>, ProfileError> {
+    let known: Vec<&str> = Item::NAMES.iter().copied().chain([HISTORY, LINT]).collect();
     if let Some((key, _)) = resolved
         .sections()
-        .find(|(key, _)| *key.name != *HISTORY && !Item::NAMES.contains(&&*key.name))
+        .find(|(key, _)| !known.contains(&&*key.name))
     {
-        let known: Vec<&str> = Item::NAMES.iter().copied().chain([HISTORY]).collect();
         return Err(unknown_section(key, &known));
     }
     let sections = Item::NAMES
@@ -110,7 +135,8 @@ fn read(path: &Path, unattended: bool) -> std::result::Result<Vec<u8>, String> {
     Ok(file.bytes)
 }
 
-fn bad(error: ProfileError) -> Error {
+/// The mistake as the command line tells it: of a file, or of a `--set`.
+pub fn bad(error: ProfileError) -> Error {
     match (error.is_usage(), &error.hint) {
         (false, _) => Error::Profile(error.render(true)),
         (true, None) => Error::Usage(error.message),

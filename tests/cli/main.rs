@@ -17,6 +17,7 @@ mod history;
 mod image;
 mod kernel;
 mod language;
+mod lint;
 mod live;
 mod noise;
 mod output;
@@ -28,6 +29,7 @@ mod usage;
 fn main() -> std::process::ExitCode {
     let trials = [
         language::trials(),
+        lint::trials(),
         profile_file::trials(),
         noise::trials(),
         usage::trials(),
