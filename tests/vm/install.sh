@@ -18,6 +18,7 @@ if command -v apt-get >/dev/null; then
     need strace strace
     need c++ g++
     need mkfs.xfs xfsprogs
+    need vagrant vagrant
     [ ${#missing[@]} = 0 ] && exit
     root apt-get update -qq
     root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -5,6 +5,7 @@ mod containerd;
 mod firewall;
 mod grub;
 mod netfilter;
+mod preflight;
 mod pristine;
 mod profiles;
 mod selinux;
@@ -28,7 +29,7 @@ pub struct Scenario {
 const EVERY: &[&str] = &["bullseye", "bookworm", "trixie", "testing"];
 
 /// All of them.
-pub const ALL: [Scenario; 8] = [
+pub const ALL: [Scenario; 9] = [
     Scenario {
         name: "pristine",
         run: pristine::run,
@@ -50,6 +51,12 @@ pub const ALL: [Scenario; 8] = [
     Scenario {
         name: "undo",
         run: undo::run,
+        suites: EVERY,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "preflight",
+        run: preflight::run,
         suites: EVERY,
         always_on: &["bookworm"],
     },
