@@ -1,8 +1,5 @@
-//! The registry of item kinds. Its order is the apply order: swap first, because everything later
-//! may need memory; selinux before all that a policy could refuse; modules before sysctls, because a
-//! module brings the keys; journald, which needs none of them; containerd, which needs the
-//! modules and keys; services after all whose files they read; ports, which nothing here needs open; crictl last, because it asks what the
-//! others made.
+//! The registry of item kinds. Its order is the apply order, and each line of it says why it stands
+//! there.
 
 use std::path::Path;
 
@@ -156,13 +153,24 @@ macro_rules! registry {
 }
 
 registry! {
+    // First: everything later may need memory.
     swap::Swap,
+    // Before all that a policy could refuse.
     selinux::Selinux,
+    // Before sysctls: a module brings its keys.
     modules::Modules,
     sysctl::Sysctl,
+    // Needs none of them.
     journald::Journald,
+    // The host's name before /etc/hosts, where it is to resolve, and both before what looks names up.
+    hostname::Hostname,
+    hosts::Hosts,
+    // Needs the modules and keys.
     containerd::Containerd,
+    // After all whose files they read.
     services::Services,
+    // Nothing here needs them open.
     ports::Ports,
+    // Last: it asks what the others made.
     crictl::Crictl,
 }

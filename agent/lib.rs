@@ -18,6 +18,7 @@ pub mod profile;
 pub mod finding;
 pub mod step;
 pub mod template;
+pub mod text;
 
 pub mod boot;
 pub mod firewall;

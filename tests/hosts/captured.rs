@@ -34,7 +34,7 @@ impl Captured {
         all
     }
 
-    /// The shipped profiles it is held against: those its file `profiles` lists, else every one.
+    /// The profiles it is held against: those its file `profiles` lists, else every shipped one.
     pub fn profiles(&self) -> Vec<String> {
         match fs::read_to_string(self.dir.join("profiles")) {
             Ok(names) => names.split_whitespace().map(str::to_owned).collect(),
@@ -58,8 +58,13 @@ impl Captured {
     }
 }
 
-/// A shipped profile as this host resolves it.
+/// A profile as this host resolves it: the one beside the hosts, else a shipped one.
 pub fn profile(host: &Host, name: &str) -> Profile {
-    Profile::load(host, Some(name), &[])
-        .unwrap_or_else(|error| panic!("shipped profile {name}: {error}"))
+    let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts");
+    let path = hosts.join(format!("{name}.toml"));
+    let named = match path.exists() {
+        true => path.to_str().unwrap(),
+        false => name,
+    };
+    Profile::load(host, Some(named), &[]).unwrap_or_else(|error| panic!("profile {name}: {error}"))
 }

@@ -1,0 +1,3 @@
+//! Editing texts that others edit too: what is ours in them has bounds, every other byte stays.
+
+pub mod block;
