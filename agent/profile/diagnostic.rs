@@ -10,6 +10,7 @@ use annotate_snippets::{
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::tree::Span;
+use crate::secret;
 
 /// Lists of known names up to this length are shown whole when no name is near.
 const SHOWN_NAMES: usize = 12;
@@ -83,14 +84,14 @@ impl ProfileError {
 
     fn draw<'a>(&'a self, title: Title<'a>, color: bool) -> String {
         let mut group = Group::with_title(title);
-        if let Some(span) = &self.at {
+        let text = self
+            .at
+            .as_ref()
+            .map(|span| secret::masked(&span.source.text));
+        if let (Some(span), Some(text)) = (&self.at, &text) {
             let caret = AnnotationKind::Primary.span(span.range());
             let name = normalize_untrusted_str(&span.source.name);
-            group = group.element(
-                Snippet::source(&span.source.text)
-                    .path(name)
-                    .annotation(caret),
-            );
+            group = group.element(Snippet::source(text.as_str()).path(name).annotation(caret));
         }
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(normalize_untrusted_str(hint)));

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::tree::{Node, Table, Value};
+use crate::secret;
 
 /// Lists that would make a longer line than this are written one element a line.
 const LINE_WIDTH: usize = 100;
@@ -44,7 +45,7 @@ fn plain_entries(text: &mut String, table: &Table) {
 }
 
 fn line(text: &mut String, name: &str, node: &Node) {
-    let (name, value) = (key(name), inline(&node.value));
+    let (name, value) = (key(name), entry(name, &node.value));
     match &node.value {
         Value::List(items) if name.len() + value.len() > LINE_WIDTH => {
             push(text, format_args!("{name} = [\n"));
@@ -60,6 +61,14 @@ fn line(text: &mut String, name: &str, node: &Node) {
 fn push(text: &mut String, piece: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = text.write_fmt(piece);
+}
+
+/// The value of a key, which is not told where the key names a secret.
+fn entry(name: &str, value: &Value) -> String {
+    match secret::is_named(name) {
+        true => quoted(secret::HIDDEN),
+        false => inline(value),
+    }
 }
 
 /// A value as it stands behind a `=`, on one line.
@@ -78,12 +87,12 @@ pub fn inline(value: &Value) -> String {
         }
         Value::Table(table) if table.is_empty() => "{}".to_owned(),
         Value::Table(table) => {
-            let entry = |(entry, node): (&super::tree::Key, &Node)| {
-                format!("{} = {}", key(&entry.name), inline(&node.value))
+            let pair = |(name, node): (&super::tree::Key, &Node)| {
+                format!("{} = {}", key(&name.name), entry(&name.name, &node.value))
             };
             format!(
                 "{{ {} }}",
-                table.iter().map(entry).collect::<Vec<_>>().join(", ")
+                table.iter().map(pair).collect::<Vec<_>>().join(", ")
             )
         }
     }
