@@ -14,6 +14,7 @@
 
 pub mod error;
 pub mod profile;
+pub mod secret;
 
 pub mod finding;
 pub mod step;
@@ -24,6 +25,7 @@ pub mod boot;
 pub mod firewall;
 pub mod host;
 pub mod items;
+pub mod kubernetes;
 
 pub mod journal;
 pub mod runs;

@@ -13,7 +13,7 @@ use super::tree::Span;
 use crate::secret;
 
 /// Lists of known names up to this length are shown whole when no name is near.
-const SHOWN_NAMES: usize = 12;
+const SHOWN_NAMES: usize = 40;
 
 /// A mistake in a profile (exit code 65), or in a `--set` ([`ProfileError::is_usage`], exit 64).
 #[derive(Debug, Clone)]
