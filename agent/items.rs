@@ -169,6 +169,7 @@ registry! {
     containerd::Containerd,
     // After all whose files they read.
     services::Services,
+    time::Time,
     // Nothing here needs them open.
     ports::Ports,
     // Last: it asks what the others made.

@@ -263,6 +263,8 @@ pub enum Due {
         /// The unit's name.
         unit: String,
     },
+    /// The hardware clock is set from the kernel's, in the scale that /etc/adjtime names.
+    HardwareClock,
     /// journald opens its journal on disk. It does so by itself only where it was told to since the
     /// boot, and forgets that where the directory was taken away (journalctl(1), --flush).
     FlushJournal,
@@ -458,6 +460,7 @@ impl fmt::Display for Due {
                 }
             }
             Self::Stop { unit } => write!(f, "stop {unit}"),
+            Self::HardwareClock => f.write_str("set the hardware clock"),
             Self::FlushJournal => f.write_str("journalctl --flush"),
         }
     }

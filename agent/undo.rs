@@ -64,7 +64,7 @@ fn dues(host: &Host, runs: &[Run], item: &str) -> Vec<Due> {
     let of = runs.iter().flat_map(Run::dues);
     for (_, due, ran) in of.filter(|(of, ..)| *of == item) {
         match due {
-            Due::DaemonReload => drop(dues.insert(Due::DaemonReload)),
+            Due::DaemonReload | Due::HardwareClock => drop(dues.insert(due.clone())),
             // The first run that touched it knows how it was.
             Due::Restart { unit, .. } if stopped.contains(unit) => {}
             Due::Restart { unit, .. } if ran => {

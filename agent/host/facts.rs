@@ -8,7 +8,7 @@ use procfs::FromRead;
 use procfs::net::RouteEntries;
 use serde::{Deserialize, Serialize};
 
-use super::{CriAnswer, Host, Origin};
+use super::{Clock, CriAnswer, Host, Origin};
 use crate::error::{Result, trouble};
 use crate::firewall::Ruleset;
 
@@ -49,6 +49,9 @@ pub(super) struct Answers {
     /// When files last changed, in seconds since 1970: a checkout has other times. 0 where not told.
     #[serde(default)]
     pub changed: BTreeMap<PathBuf, u64>,
+    /// How its clock was.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// The packet filter's rules.
     #[serde(default)]
     pub rules: Ruleset,

@@ -199,6 +199,7 @@ impl Host {
             }
             Due::Restart { unit, ready } => self.running()?.restart(unit, ready.as_ref()),
             Due::Stop { unit } => self.running()?.run(&["systemctl", "stop", unit]),
+            Due::HardwareClock => self.running()?.set_hardware_clock(),
             // It ends once that is done; where it was done before it does nothing.
             Due::FlushJournal => self.running()?.run(&["journalctl", "--flush"]),
         }

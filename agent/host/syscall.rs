@@ -72,3 +72,35 @@ pub(super) fn table_option(
     };
     Errno::result(answer).map(drop)
 }
+
+/// adjtimex(2) that asks only: whether the clock is synchronised, and by how many microseconds it may
+/// be wrong.
+pub(super) fn clock_state() -> std::io::Result<(bool, libc::c_long)> {
+    // SAFETY: timex is plain numbers, for which zeros are values; `modes` 0 asks and changes nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct is ours, initialised, and outlives the call.
+    match unsafe { libc::adjtimex(&raw mut state) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok((state.status & libc::STA_UNSYNC == 0, state.maxerror)),
+    }
+}
+
+/// settimeofday(2) with a time zone alone: the kernel, which sets the hardware clock every eleven
+/// minutes, does so in UTC from now on (kernel/time/ntp.c, `sync_hw_clock`).
+pub(super) fn kernel_zone_is_utc() -> std::io::Result<()> {
+    #[repr(C)]
+    struct Zone {
+        minutes_west: libc::c_int,
+        dst_time: libc::c_int,
+    }
+    let zone = Zone {
+        minutes_west: 0,
+        dst_time: 0,
+    };
+    // SAFETY: both are pointers the kernel only reads: none, and two integers that outlive the call
+    // (struct timezone, settimeofday(2)).
+    match unsafe { libc::settimeofday(std::ptr::null(), (&raw const zone).cast()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}

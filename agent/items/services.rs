@@ -181,4 +181,4 @@ impl Observed {
 
 #[cfg(test)]
 #[path = "services/services_test.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -10,6 +10,7 @@ mod pristine;
 mod profiles;
 mod selinux;
 mod undo;
+mod units;
 
 use crate::image::Image;
 
@@ -77,6 +78,12 @@ pub const ALL: [Scenario; 9] = [
         run: netfilter::run,
         suites: &["bookworm", "testing"],
         always_on: &[],
+    },
+    Scenario {
+        name: "units",
+        run: units::run,
+        suites: EVERY,
+        always_on: &["bookworm"],
     },
     Scenario {
         name: "grub",

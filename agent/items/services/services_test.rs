@@ -10,7 +10,7 @@ const DAEMON: &str = "[Unit]\nConflicts=rival.service shutdown.target\n[Service]
                       [Install]\nWantedBy=multi-user.target\nAlias=other.service\nAlso=d.socket\n";
 
 /// A host with these files, and links to the targets that begin with `->`.
-fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+pub(crate) fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
     let dir = tempfile::tempdir().unwrap();
     let basis = [
         ("run/systemd/system/x", ""),

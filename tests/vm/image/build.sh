@@ -16,8 +16,11 @@ packages=(
     containerd iptables nftables firewalld ufw ipvsadm conntrack ipset ethtool socat
     selinux-policy-default policycoreutils
     grub-pc-bin grub2-common
+    tzdata chrony cron
     strace ca-certificates
 )
+# hwclock has moved there.
+[ "$suite" = bullseye ] || packages+=(util-linux-extra)
 
 # Only the modules the root disk needs: a small initrd boots faster under software emulation.
 slim_initrd() {
@@ -69,7 +72,7 @@ configure() {
     chroot "$tree" passwd --quiet --delete root
     chroot "$tree" systemctl --quiet enable nodeprep-lab.service
     # Installed for scenarios that want it, not running in those that don't.
-    chroot "$tree" systemctl --quiet disable firewalld.service
+    chroot "$tree" systemctl --quiet disable firewalld.service chrony.service cron.service
 }
 
 # SELinux labels go into the image now: relabelling at boot would take minutes under emulation.
