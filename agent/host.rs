@@ -50,6 +50,9 @@ pub use store::Store;
 pub use surroundings::leave_surroundings;
 pub use time::BLUR;
 
+/// By which the kubelet is known to the cluster; kubeadm join writes it, kubeadm reset removes it.
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+
 /// What a host's answers are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -74,6 +77,7 @@ pub struct Host {
     listed: RefCell<HashMap<PathBuf, Rc<[String]>>>,
     runtimes: RefCell<HashMap<PathBuf, Result<Cri>>>,
     no_boot: OnceCell<Option<&'static str>>,
+    on_member: bool,
     rules: OnceCell<Rc<Ruleset>>,
     kernels: RefCell<HashMap<String, Rc<Modules>>>,
     usr_merged: OnceCell<bool>,
@@ -117,6 +121,7 @@ impl Host {
             listed: RefCell::default(),
             runtimes: RefCell::default(),
             no_boot: OnceCell::new(),
+            on_member: false,
             rules: OnceCell::new(),
             kernels: RefCell::default(),
             usr_merged: OnceCell::new(),
@@ -152,6 +157,22 @@ impl Host {
                     .unwrap_or(true);
             (!booted).then_some("systemd does not run here, so no boot will read it")
         })
+    }
+
+    /// Why what could hurt a running node is not done to this one; none where it is no member of a
+    /// cluster, or where that was allowed.
+    ///
+    /// # Errors
+    /// Where it cannot be told.
+    pub fn spares_member(&self) -> Result<Option<&'static str>> {
+        let member = || Ok(self.kind(Path::new(KUBELET_CONF))?.is_some());
+        Ok((!self.on_member && member()?)
+            .then_some("the node is a member of a cluster: --on-member does it anyway"))
+    }
+
+    /// Whether also that is to be done what could hurt a member of a cluster.
+    pub fn allow_on_member(&mut self, allowed: bool) {
+        self.on_member = allowed;
     }
 
     /// What was made once of a kernel's thousands of modules, by its release.

@@ -56,6 +56,13 @@ pub trait Kind {
         true
     }
 
+    /// Whether a change for this subject could take a node out of its cluster, or its pods down: on a
+    /// member it waits for `--on-member`.
+    #[must_use]
+    fn hurts_member(_subject: &str) -> bool {
+        false
+    }
+
     /// Compares, and says what would be done. Pure.
     fn diff(&self, observed: &Self::Observed) -> ItemPlan;
 }
@@ -138,6 +145,16 @@ macro_rules! registry {
             #[must_use]
             pub fn wants_file(&self, path: &Path) -> bool {
                 match self { $(Self::$kind(kind) => kind.wants_file(path),)* }
+            }
+
+            /// Whether a change for this subject of the item called `name` could hurt a member of a
+            /// cluster.
+            #[must_use]
+            pub fn hurts_member(name: &str, subject: &str) -> bool {
+                match name {
+                    $(stringify!($module) => <$module::$kind as Kind>::hurts_member(subject),)*
+                    _ => false,
+                }
             }
 
             /// What a kind is about; none where there is no such kind.

@@ -109,6 +109,16 @@ impl Plan {
             let mut one = item.plan(host).unwrap_or_else(|error| unknown(&error));
             one.item = item.name();
             mask(&mut one, host, item.boots_by_systemd());
+            match host.spares_member() {
+                Ok(Some(reason)) => spare(&mut one, reason),
+                Ok(None) => {}
+                Err(error) => {
+                    one = ItemPlan {
+                        item: item.name(),
+                        ..unknown(&error)
+                    }
+                }
+            }
             if let Err(error) = lay_over(host, &mut one, &plan) {
                 one = ItemPlan {
                     item: item.name(),
@@ -180,6 +190,46 @@ fn mask(plan: &mut ItemPlan, host: &Host, boots_by_systemd: bool) {
     }
 }
 
+/// Takes away what could hurt a member of a cluster: steps for such a subject, with all else they would
+/// do. What was due after them is not, where none is left.
+fn spare(plan: &mut ItemPlan, reason: &str) {
+    let differs = |f: &Finding| {
+        [&f.live, &f.boot]
+            .iter()
+            .any(|s| matches!(s, State::Differs { .. }))
+    };
+    let hurts = |f: &&Finding| Item::hurts_member(plan.item, &f.subject) && differs(f);
+    let mut blocked: BTreeSet<String> = plan
+        .findings
+        .iter()
+        .filter(hurts)
+        .map(|f| f.subject.clone())
+        .collect();
+    if blocked.is_empty() {
+        return;
+    }
+    let had_steps = !plan.steps.is_empty();
+    let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.steps)
+        .into_iter()
+        .partition(|step| step.serves.iter().any(|subject| blocked.contains(subject)));
+    plan.steps = stay;
+    blocked.extend(gone.into_iter().flat_map(|step| step.serves));
+    if plan.steps.is_empty() && had_steps {
+        plan.due.clear();
+    }
+    for finding in plan
+        .findings
+        .iter_mut()
+        .filter(|f| blocked.contains(&f.subject))
+    {
+        for state in [&mut finding.live, &mut finding.boot] {
+            if let State::Differs { from, to, .. } = state {
+                *state = State::blocked(format!("{from} → {to}: {reason}"));
+            }
+        }
+    }
+}
+
 /// Completes an item's steps with the directories they need, refuses two owners of one file, and
 /// lets the next item see the host as these steps would leave it.
 fn lay_over(host: &mut Host, one: &mut ItemPlan, before: &Plan) -> Result<()> {
@@ -244,4 +294,51 @@ fn missing_directories(host: &Host, step: &Step) -> Result<Vec<PathBuf>> {
         missing.insert(0, directory.to_owned());
     }
     Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of containerd's subjects the cgroup driver could hurt a member; what is written with it waits.
+    #[test]
+    fn what_could_hurt_a_member_is_taken_out() {
+        let differs = |subject: &str| {
+            let state = State::differs("a", "b", None);
+            Finding::new(subject, state.clone(), state)
+        };
+        let plan = |subjects: &[&str]| {
+            let mut plan = ItemPlan {
+                item: "containerd",
+                findings: subjects.iter().map(|subject| differs(subject)).collect(),
+                due: vec![Due::DaemonReload],
+                ..ItemPlan::default()
+            };
+            let both = ["systemd_cgroup", "sandbox_image"];
+            let edit = Step::write("/etc/containerd/config.toml", "", Owner::Shared);
+            plan.boot(
+                edit,
+                both.into_iter()
+                    .filter(|subject| subjects.contains(subject)),
+            );
+            plan
+        };
+        let mut harmless = plan(&["sandbox_image"]);
+        spare(&mut harmless, "member");
+        assert_eq!(harmless, plan(&["sandbox_image"]));
+
+        let mut hurting = plan(&["systemd_cgroup", "sandbox_image", "service"]);
+        let target = "/usr/lib/systemd/system/containerd.service".into();
+        let path = PathBuf::from("/etc/systemd/system/multi-user.target.wants/containerd.service");
+        hurting.boot(Step::WriteLink { path, target }, ["service"]);
+        spare(&mut hurting, "member");
+        assert_eq!(hurting.steps.len(), 1, "{hurting:?}");
+        assert_eq!(hurting.due, [Due::DaemonReload]);
+        let blocked = |f: &&Finding| f.boot == State::blocked("a → b: member");
+        assert_eq!(hurting.findings.iter().filter(blocked).count(), 2);
+
+        let mut nothing_left = plan(&["systemd_cgroup"]);
+        spare(&mut nothing_left, "member");
+        assert!(!nothing_left.has_work());
+    }
 }

@@ -16,6 +16,7 @@ use crate::report::human::{self, Detail};
 pub(super) fn apply(cli: &Cli, args: &Apply) -> Result<u8> {
     let target = &args.plan.target;
     let mut host = host(target.root.as_deref())?;
+    host.allow_on_member(target.on_member);
     root_only("apply", target.root.as_deref())?;
     let profile = load(&host, target)?;
     warn(&profile);
@@ -81,6 +82,7 @@ fn wanted<'a>(profile: &'a Profile, target: &Target) -> Wanted<'a> {
 
 fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result<u8> {
     let mut host = host(target.root.as_deref())?;
+    host.allow_on_member(target.on_member);
     let profile = load(&host, target)?;
     if command == "plan" {
         warn(&profile);

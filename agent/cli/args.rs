@@ -106,6 +106,9 @@ pub struct Target {
     /// Leave what an earlier run did and the profile no longer names.
     #[arg(long)]
     pub keep: bool,
+    /// Also do what could hurt a node that is a member of a cluster.
+    #[arg(long)]
+    pub on_member: bool,
     /// Exit with 0 where all that is missing is a reboot.
     #[arg(long)]
     pub accept_reboot: bool,
@@ -189,6 +192,9 @@ pub struct TakeBack {
     /// Show how files change.
     #[arg(long)]
     pub diff: bool,
+    /// Also take back what could hurt a node that is a member of a cluster.
+    #[arg(long)]
+    pub on_member: bool,
     /// Exit with 0 where all that is missing is a reboot.
     #[arg(long)]
     pub accept_reboot: bool,

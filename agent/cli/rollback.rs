@@ -14,7 +14,12 @@ pub(super) fn rollback(cli: &Cli, args: &Rollback) -> Result<u8> {
     if args.guard && Host::live().guarded()? != args.run {
         return super::print("confirmed: nothing is taken back\n");
     }
-    take_back(cli, "rollback", &args.how, |runs| match &args.run {
+    let how = TakeBack {
+        // What was allowed to be done may be taken back.
+        on_member: args.how.on_member || args.guard,
+        ..args.how.clone()
+    };
+    take_back(cli, "rollback", &how, |runs| match &args.run {
         // The guard of a run that had nothing to do, or did not come to it.
         Some(name) if args.guard => Ok(runs.find(name).ok()),
         Some(name) => runs.find(name).map(Some),
@@ -37,6 +42,7 @@ fn take_back(
 ) -> Result<u8> {
     let root = how.root.as_deref();
     let mut host = host(root)?;
+    host.allow_on_member(how.on_member);
     root_only(command, root)?;
     let others = match how.force {
         true => Others::Go,

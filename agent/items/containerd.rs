@@ -168,6 +168,11 @@ impl Kind for Containerd {
         }
     }
 
+    /// Pods that run keep their cgroups where the other driver does not look.
+    fn hurts_member(subject: &str) -> bool {
+        subject.starts_with("systemd_cgroup")
+    }
+
     fn diff(&self, observed: &Observed) -> ItemPlan {
         let absent = |state: State| ItemPlan {
             findings: vec![Finding::new("service", state.clone(), state)],

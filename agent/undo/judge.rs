@@ -7,8 +7,8 @@ use super::change::{Change, Left, What, is_same};
 use crate::error::Result;
 use crate::finding::{Finding, State};
 use crate::host::{Host, Prior};
-use crate::items::swap;
 use crate::items::sysctl::same_value;
+use crate::items::{Item, swap};
 use crate::plan::ItemPlan;
 use crate::step::{Aspect, Step};
 
@@ -61,18 +61,8 @@ pub fn add(
             Stands::Ours("added", "taken out".into(), step)
         }
     };
-    let (state, step) = match stands {
-        Stands::Back => return Ok(()),
-        Stands::Ours(from, to, step) => (State::differs(from, to, None), Some(step)),
-        Stands::AfterReboot(reason) => (State::AfterReboot { reason }, None),
-        Stands::Changed(from, Some(step)) if others == Others::Go => {
-            (State::differs(from, "as it was", None), Some(step))
-        }
-        Stands::Changed(how, step) => {
-            let force = step.map_or("", |_| ", or give --force");
-            let reason = format!("{how}: it stays; take it back by hand{force}");
-            (State::Blocked { reason }, None)
-        }
+    let Some((state, step)) = told(stands, others, spared(host, change)?) else {
+        return Ok(());
     };
     let subject = change.what.subject();
     let (live, boot) = match aspect {
@@ -88,6 +78,32 @@ pub fn add(
         }
     }
     Ok(())
+}
+
+/// Why a change is not taken back from a member of a cluster, where that could hurt it.
+fn spared(host: &Host, change: &Change) -> Result<Option<&'static str>> {
+    let hurts = |subject: &String| Item::hurts_member(change.item, subject);
+    match change.serves.iter().any(hurts) {
+        true => host.spares_member(),
+        false => Ok(None),
+    }
+}
+
+fn told(stands: Stands, others: Others, spared: Option<&str>) -> Option<(State, Option<Step>)> {
+    Some(match (stands, spared) {
+        (Stands::Back, _) => return None,
+        (Stands::Ours(..) | Stands::Changed(..), Some(reason)) => (State::blocked(reason), None),
+        (Stands::Ours(from, to, step), None) => (State::differs(from, to, None), Some(step)),
+        (Stands::AfterReboot(reason), _) => (State::AfterReboot { reason }, None),
+        (Stands::Changed(from, Some(step)), None) if others == Others::Go => {
+            (State::differs(from, "as it was", None), Some(step))
+        }
+        (Stands::Changed(how, step), None) => {
+            let force = step.map_or("", |_| ", or give --force");
+            let reason = format!("{how}: it stays; take it back by hand{force}");
+            (State::Blocked { reason }, None)
+        }
+    })
 }
 
 fn of_path(
