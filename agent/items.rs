@@ -189,6 +189,8 @@ registry! {
     time::Time,
     // Nothing here needs them open.
     ports::Ports,
+    // Nobody reads its file yet.
+    kubeadm::Kubeadm,
     // Last: it asks what the others made.
     crictl::Crictl,
 }

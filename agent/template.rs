@@ -10,6 +10,7 @@ pub fn header(file: &str) -> String {
         "containerd.toml" => include_str!("../templates/containerd.toml.hbs"),
         "hosts.toml" => include_str!("../templates/hosts.toml.hbs"),
         "crictl.yaml" => include_str!("../templates/crictl.yaml.hbs"),
+        "kubeadm-config.yaml" => include_str!("../templates/kubeadm-config.yaml.hbs"),
         _ => include_str!("../templates/zram-generator.conf.hbs"),
     }
     .to_owned()

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Clock, CriAnswer, Host, Origin};
 use crate::error::{Result, trouble};
 use crate::firewall::Ruleset;
+use crate::step::Access;
 
 /// Facts about a host, by the names templates use (`{{ facts.node_ip }}`).
 ///
@@ -52,6 +53,9 @@ pub(super) struct Answers {
     /// How its clock was.
     #[serde(default)]
     pub clock: Option<Clock>,
+    /// Modes and owners that a checkout does not keep.
+    #[serde(default)]
+    pub access: BTreeMap<PathBuf, Access>,
     /// The packet filter's rules.
     #[serde(default)]
     pub rules: Ruleset,

@@ -205,10 +205,18 @@ impl Host {
             .open(path, OFlag::O_PATH)
             .and_then(nix::sys::stat::fstat)
         {
-            Ok(stat) => Ok(Some(access_of(&stat))),
+            Ok(stat) => self.captured_access(path, access_of(&stat)).map(Some),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
             Err(error) => Err(trouble!("{}: {}", path.display(), error.desc())),
         }
+    }
+
+    /// What a captured tree tells where the file has what a checkout gives it.
+    fn captured_access(&self, path: &Path, found: Access) -> Result<Access> {
+        if self.origin != Origin::Captured || found.mode & 0o044 == 0 {
+            return Ok(found);
+        }
+        Ok(self.answers()?.access.get(path).copied().unwrap_or(found))
     }
 
     /// Whether a path is a directory, links followed.
