@@ -16,7 +16,6 @@ pub mod error;
 pub mod secret;
 
 pub mod profile;
-pub mod secret;
 
 pub mod finding;
 pub mod step;
