@@ -97,7 +97,7 @@ const SPEAK: &[(&str, &str)] = &[
     ),
     (
         "[vars]\nkubernetes_version = \"v1.34.2\"\n[containerd]\nsandbox_image = \"registry.k8s.io/pause:3.7\"",
-        "sandbox-image 5: the sandbox image is pause:3.7, that of kubeadm 1.34 is pause:3.10.1",
+        "sandbox-image 5: the sandbox image is pause:3.7, that of kubeadm 1.34.2 is pause:3.10.1",
     ),
     (
         "[vars]\nkubernetes_version = 1.30\n[containerd]\nsandbox_image = \"localhost:5000/pause:3.10\"",

@@ -48,32 +48,17 @@ pub fn proxy_modules(settings: &Settings<'_>) -> Vec<ProfileError> {
     }
 }
 
-/// The tag of kubeadm's pause image: from which minor version of Kubernetes 1 on
-/// (cmd/kubeadm/app/constants/constants.go, `PauseVersion`).
-const PAUSE: [(u32, &str); 10] = [
-    (20, "3.2"),
-    (21, "3.4.1"),
-    (22, "3.5"),
-    (23, "3.6"),
-    (24, "3.7"),
-    (25, "3.8"),
-    (26, "3.9"),
-    (31, "3.10"),
-    (34, "3.10.1"),
-    (36, "3.10.2"),
-];
-
 /// The node then has two pause images, and one without a registry can't pull the second.
 pub fn sandbox_image(settings: &Settings<'_>) -> Vec<ProfileError> {
     let image = settings.get("containerd", "sandbox_image");
     let found = image.and_then(|node| {
-        let minor = settings.kubernetes_minor()?;
-        let (_, tag) = PAUSE.iter().rev().find(|(from, _)| *from <= minor)?;
+        let version = settings.kubernetes()?;
+        let tag = version.pause();
         let (name, written) = node.as_str()?.rsplit_once(':')?;
-        let is_other = name.ends_with("/pause") && written != *tag;
+        let is_other = name.ends_with("/pause") && written != tag;
         is_other.then(|| {
             ProfileError::new(format!(
-                "the sandbox image is pause:{written}, that of kubeadm 1.{minor} is pause:{tag}"
+                "the sandbox image is pause:{written}, that of kubeadm {version} is pause:{tag}"
             ))
             .at(node.at.clone())
             .hint(format!(
@@ -92,8 +77,8 @@ const SYSTEMD_DRIVER: u32 = 22;
 pub fn cgroup_driver(settings: &Settings<'_>) -> Vec<ProfileError> {
     let node = settings.get("containerd", "systemd_cgroup");
     let old = settings
-        .kubernetes_minor()
-        .is_some_and(|minor| minor < SYSTEMD_DRIVER);
+        .kubernetes()
+        .is_some_and(|version| version.minor < SYSTEMD_DRIVER);
     let off = node.filter(|node| node.value == Value::Boolean(false) && !old);
     let found = off.map(|node| {
         ProfileError::new("containerd manages cgroups itself, the kubelet leaves them to systemd")

@@ -3,6 +3,7 @@
 
 use crate::items::ports::opening::Opening;
 use crate::items::sysctl::{Key, Wanted};
+use crate::kubernetes::Version;
 use crate::profile::tree::{Node, Span, Table, Value};
 use crate::profile::{Resolved, de};
 
@@ -45,14 +46,9 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The minor version of the profile's Kubernetes: 34 of `1.34`, `v1.34.2`.
-    pub fn kubernetes_minor(&self) -> Option<u32> {
-        let (text, _) = self.var("kubernetes_version")?;
-        let mut parts = text.strip_prefix('v').unwrap_or(&text).split('.');
-        match (parts.next(), parts.next()) {
-            (Some("1"), Some(minor)) => minor.parse().ok(),
-            _ => None,
-        }
+    /// The profile's Kubernetes, where it says so and is one that is known.
+    pub fn kubernetes(&self) -> Option<Version> {
+        Version::try_from(self.var("kubernetes_version")?.0).ok()
     }
 
     /// The value of `key` in `section`.
