@@ -81,7 +81,7 @@ fn list(cli: &Cli) -> Result<u8> {
     }
     let text: String = profiles
         .iter()
-        .map(|(name, about)| format!("{name:<24}{about}\n"))
+        .map(|(name, about)| format!("{name:<38}{about}\n"))
         .collect();
     super::print(&text)
 }

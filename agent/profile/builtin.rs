@@ -22,6 +22,15 @@ pub const BUILTIN: &[(&str, &str)] = &[
         "guide-kubernetes-1.24",
         include_str!("../../profiles/guide-kubernetes-1.24.toml"),
     ),
+    (
+        "guide-kubernetes-1.24-control-plane",
+        include_str!("../../profiles/guide-kubernetes-1.24-control-plane.toml"),
+    ),
+    (
+        "guide-kubernetes-1.24-worker",
+        include_str!("../../profiles/guide-kubernetes-1.24-worker.toml"),
+    ),
+    ("mirrors-cn", include_str!("../../profiles/mirrors-cn.toml")),
 ];
 
 /// The names.

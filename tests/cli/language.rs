@@ -82,7 +82,7 @@ fn unknown_names() {
         "2:2",
         &[
             "unknown section [zzz]",
-            &format!("known: {}, history", Item::NAMES.join(", ")),
+            &format!("known: {}, history, lint", Item::NAMES.join(", ")),
         ],
     );
     let crictl = "unknown key `runtime-endpont` in [crictl]";

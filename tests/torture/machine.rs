@@ -60,7 +60,7 @@ impl Host {
         Self {
             name: "centos-7",
             tree: Some("centos-7"),
-            profile: "guide-kubernetes-1.24",
+            profile: "guide-kubernetes-1.24-control-plane",
             sampled: false,
         },
         Self {

@@ -17,8 +17,7 @@ const HARDWARE: Hardware = Hardware {
 };
 
 /// What is still said, and the item kind that will see to it. A kind that comes takes its lines out.
-const NOT_YET: [(&str, &str); 4] = [
-    ("Hostname", "[hosts]"),
+const NOT_YET: [(&str, &str); 3] = [
     ("KubeletVersion", "[packages]"),
     ("Service-Kubelet", "[services]"),
     ("ImagePull", "[images]"),

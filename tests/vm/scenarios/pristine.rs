@@ -36,6 +36,7 @@ pub fn run(image: &Image) {
         "/etc/containerd/config.toml",
         "/etc/crictl.yaml",
         "/etc/fstab",
+        "/etc/hosts",
         "/etc/modules-load.d/kubernetes.conf",
         "/etc/sysctl.d/kubernetes.conf",
         "/etc/systemd/journald.conf.d/99-kubernetes.conf",

@@ -5,11 +5,12 @@ use crate::guest::{self, Report};
 use crate::image::Image;
 
 /// The guide's comes last: it wants most, and less than others of some.
-const PROFILES: [&str; 4] = [
+const PROFILES: [&str; 5] = [
     "kubeadm-base",
     "kubeadm-worker",
     "kubeadm-control-plane",
-    "guide-kubernetes-1.24",
+    "guide-kubernetes-1.24-worker",
+    "guide-kubernetes-1.24-control-plane",
 ];
 
 pub fn run(image: &Image) {
