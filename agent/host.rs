@@ -15,6 +15,7 @@ mod netfilter;
 mod overlay;
 mod perform;
 mod profiles;
+mod progress;
 mod ready;
 mod recover;
 mod signals;
@@ -37,7 +38,7 @@ use crate::error::Result;
 use crate::firewall::Ruleset;
 
 pub use clock::Clock;
-pub use cri::{Cri, CriAnswer};
+pub use cri::{Cri, CriAnswer, Images};
 pub use exchange::changed;
 pub use facts::Facts;
 pub use files::Kind;

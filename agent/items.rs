@@ -191,6 +191,7 @@ registry! {
     ports::Ports,
     // Nobody reads its file yet.
     kubeadm::Kubeadm,
-    // Last: it asks what the others made.
+    // Last: they ask what the others made.
     crictl::Crictl,
+    images::Images,
 }

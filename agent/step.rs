@@ -182,6 +182,36 @@ pub enum Step {
         /// The other step's `undo`.
         rules: Vec<String>,
     },
+    /// Have a container runtime pull an image.
+    PullImage {
+        /// The image's full name.
+        image: String,
+        /// Where the runtime listens.
+        socket: PathBuf,
+        /// The file with what registries want to know, as docker's config.json has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        credentials: Option<PathBuf>,
+        /// How long one try may take, in seconds.
+        timeout: u64,
+        /// How often it is tried.
+        tries: u32,
+    },
+    /// Bring images from an archive into containerd.
+    ImportImages {
+        /// The archive, as `ctr images export` and `docker save` write them.
+        archive: PathBuf,
+        /// Where containerd listens.
+        socket: PathBuf,
+        /// The images that are wanted of it.
+        images: Vec<String>,
+    },
+    /// Take an image out of a container runtime that was brought into it.
+    RemoveImage {
+        /// The image's full name.
+        image: String,
+        /// Where the runtime listens.
+        socket: PathBuf,
+    },
 }
 
 /// What changes a running firewall's rules.
@@ -341,6 +371,13 @@ impl Step {
             Self::StopUnit { unit } => {
                 Undo::BestEffort(format!("{unit} is started anew, with the files of then"))
             }
+            Self::PullImage { .. } | Self::ImportImages { .. } => Undo::BestEffort(
+                "the image is removed; what runs of it goes on, until it is to be started anew"
+                    .into(),
+            ),
+            Self::RemoveImage { .. } => {
+                Undo::BestEffort("the image is brought by the next apply that wants it".into())
+            }
             Self::RemoveRules { .. } => {
                 Undo::BestEffort("the rules are added by the next apply that wants them".into())
             }
@@ -397,7 +434,10 @@ impl Step {
             | Self::StartUnit { .. }
             | Self::StopUnit { .. }
             | Self::Firewall { .. }
-            | Self::RemoveRules { .. } => None,
+            | Self::RemoveRules { .. }
+            | Self::PullImage { .. }
+            | Self::ImportImages { .. }
+            | Self::RemoveImage { .. } => None,
         }
     }
 }
@@ -437,6 +477,13 @@ impl fmt::Display for Step {
             Self::StopUnit { unit } => write!(f, "stop {unit}"),
             Self::Firewall { tool, change, .. } => tool.show(change, f),
             Self::RemoveRules { tool, rules } => tool.show(rules, f),
+            Self::PullImage { image, .. } => write!(f, "pull {image}"),
+            Self::ImportImages {
+                archive, images, ..
+            } => {
+                write!(f, "import {} from {}", images.join(", "), archive.display())
+            }
+            Self::RemoveImage { image, .. } => write!(f, "remove image {image}"),
         }
     }
 }

@@ -43,6 +43,19 @@ impl Host {
         argv: &[&str],
         input: Option<&[u8]>,
     ) -> Result<std::result::Result<String, Failure>> {
+        self.ended_within(TIME_LIMIT, argv, input)
+    }
+
+    /// The same for a program that may take longer, or not so long.
+    ///
+    /// # Errors
+    /// Where it is not installed or exceeds `limit`.
+    pub(super) fn ended_within(
+        &self,
+        limit: Duration,
+        argv: &[&str],
+        input: Option<&[u8]>,
+    ) -> Result<std::result::Result<String, Failure>> {
         let Some((name, arguments)) = argv.split_first() else {
             return Ok(Ok(String::new()));
         };
@@ -69,14 +82,14 @@ impl Host {
             .start()
             .map_err(|error| trouble!("{shown}: {error}"))?;
         let Some(output) = handle
-            .wait_timeout(TIME_LIMIT)
+            .wait_timeout(limit)
             .map_err(|error| trouble!("{shown}: {error}"))?
         else {
             // It may be beyond killing (uninterruptible sleep): the time limit is what is reported.
             let _ = handle.kill();
             return Err(trouble!(
                 "{shown}: no end after {} s, stopped",
-                TIME_LIMIT.as_secs()
+                limit.as_secs()
             ));
         };
         if output.status.success() {

@@ -5,6 +5,8 @@
 //! message behind five bytes of length (grpc's doc/PROTOCOL-HTTP2.md; cri-api's api.proto, whose
 //! field numbers are those below). containerd before 1.6 speaks v1alpha2 only.
 
+mod images;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -19,6 +21,8 @@ use tokio::net::UnixStream;
 
 use super::{Host, Origin};
 use crate::error::{Result, trouble};
+
+pub use images::Images;
 
 /// A daemon that is well answers in a millisecond, one that has just started on a machine under load
 /// has taken more than two seconds; beyond this it hangs.
@@ -139,30 +143,51 @@ impl Host {
 
 /// Asks, past what is remembered.
 pub(super) fn ask(socket: &Path) -> Result<Cri> {
+    match exchange(socket, TIME_LIMIT, talk)? {
+        None => Ok(Cri::Absent),
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(refusal)) => Err(trouble!("{}: {refusal}", socket.display())),
+    }
+}
+
+/// One connection, every call of `talk` on it; none where nothing listens.
+fn exchange<T, F>(
+    socket: &Path,
+    limit: Duration,
+    talk: impl FnOnce(SendRequest<Bytes>) -> F,
+) -> Result<Option<std::result::Result<T, Refusal>>>
+where
+    F: Future<Output = std::result::Result<T, Refusal>>,
+{
     let shown = socket.display();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| trouble!("{shown}: {error}"))?;
-    let limited = async { tokio::time::timeout(TIME_LIMIT, converse(socket)).await };
+    let conversation = async {
+        match connect(socket).await? {
+            None => Ok(None),
+            Some(client) => Ok(Some(talk(client).await)),
+        }
+    };
+    let limited = async { tokio::time::timeout(limit, conversation).await };
     match runtime.block_on(limited) {
         Ok(answer) => answer,
         Err(_) => Err(trouble!(
             "{shown}: no answer within {} s: look at the runtime's log",
-            TIME_LIMIT.as_secs()
+            limit.as_secs()
         )),
     }
 }
 
-/// One connection, every call on it.
-async fn converse(socket: &Path) -> Result<Cri> {
+async fn connect(socket: &Path) -> Result<Option<SendRequest<Bytes>>> {
     let failed = |error: String| trouble!("{}: {error}", socket.display());
     let stream = match UnixStream::connect(socket).await {
         Ok(stream) => stream,
         Err(error) => {
             return match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::ConnectionRefused => {
-                    Ok(Cri::Absent)
+                    Ok(None)
                 }
                 _ => Err(failed(error.to_string())),
             };
@@ -174,10 +199,7 @@ async fn converse(socket: &Path) -> Result<Cri> {
     let (client, connection) = handshake.map_err(|error| failed(error.to_string()))?;
     // The connection ends with the last call; what breaks it is told by the call it breaks.
     tokio::spawn(async { drop(connection.await) });
-    talk(client).await.map_err(|error| match error {
-        Refusal::Status { code, message } => failed(format!("gRPC status {code}: {message}")),
-        Refusal::Broken(error) => failed(format!("no gRPC: {error}")),
-    })
+    Ok(Some(client))
 }
 
 async fn talk(mut client: SendRequest<Bytes>) -> std::result::Result<Cri, Refusal> {
@@ -212,6 +234,15 @@ enum Refusal {
         message: String,
     },
     Broken(String),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status { code, message } => write!(f, "gRPC status {code}: {message}"),
+            Self::Broken(error) => write!(f, "no gRPC: {error}"),
+        }
+    }
 }
 
 impl From<h2::Error> for Refusal {

@@ -1,6 +1,6 @@
 //! What a profile may want to know about the host it prepares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,9 @@ pub(super) struct Answers {
     pub facts: Facts,
     /// What container runtimes told, by socket.
     pub cri: BTreeMap<PathBuf, CriAnswer>,
+    /// Images that they have, by every name.
+    #[serde(default)]
+    pub images: BTreeMap<PathBuf, BTreeSet<String>>,
     /// When files last changed, in seconds since 1970: a checkout has other times. 0 where not told.
     #[serde(default)]
     pub changed: BTreeMap<PathBuf, u64>,

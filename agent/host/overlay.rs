@@ -131,7 +131,10 @@ impl Host {
             | Step::StartUnit { .. }
             | Step::StopUnit { .. }
             | Step::Firewall { .. }
-            | Step::RemoveRules { .. } => {}
+            | Step::RemoveRules { .. }
+            | Step::PullImage { .. }
+            | Step::ImportImages { .. }
+            | Step::RemoveImage { .. } => {}
         }
         Ok(())
     }

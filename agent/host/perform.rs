@@ -56,6 +56,11 @@ pub enum Prior {
         /// Whether it ran.
         active: bool,
     },
+    /// Images of a container runtime.
+    Images {
+        /// Which it did not have, of those that are wanted.
+        missing: Vec<String>,
+    },
 }
 
 impl Prior {
@@ -119,7 +124,11 @@ impl Host {
                 Ok(Prior::Unit { active })
             }
             // Only what is not there is added, and the step itself knows how to take that back.
-            Step::Firewall { .. } | Step::RemoveRules { .. } => Ok(Prior::Absent),
+            Step::Firewall { .. } | Step::RemoveRules { .. } | Step::RemoveImage { .. } => {
+                Ok(Prior::Absent)
+            }
+            Step::PullImage { image, socket, .. } => self.missing_images(socket, [image]),
+            Step::ImportImages { images, socket, .. } => self.missing_images(socket, images),
         }
     }
 
@@ -177,6 +186,9 @@ impl Host {
             Step::StopUnit { unit } => self.running()?.run(&["systemctl", "stop", unit]),
             Step::Firewall { tool, change, .. } => self.running()?.change_rules(*tool, change),
             Step::RemoveRules { tool, rules } => self.running()?.remove_rules(*tool, rules),
+            Step::PullImage { .. } | Step::ImportImages { .. } | Step::RemoveImage { .. } => {
+                self.running()?.change_images(step)
+            }
         }
     }
 

@@ -40,7 +40,21 @@ pub struct Crictl {
 /// `unix:///path/of/socket`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-struct Endpoint(String);
+pub struct Endpoint(String);
+
+impl Endpoint {
+    /// Where containerd listens unless told otherwise.
+    #[must_use]
+    pub fn containerd() -> Self {
+        Self("unix:///run/containerd/containerd.sock".into())
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        Path::new(self.0.strip_prefix("unix://").unwrap_or(&self.0))
+    }
+}
 
 impl From<Endpoint> for String {
     fn from(endpoint: Endpoint) -> Self {

@@ -110,6 +110,10 @@ fn step(change: &Change) -> (Step, Prior) {
         What::Unit { name, before, left } => {
             (Step::switch(&name, left), Prior::Unit { active: before })
         }
+        What::Image(image, socket) => {
+            let missing = vec![image.clone()];
+            (What::image_step(image, socket), Prior::Images { missing })
+        }
         What::Rules(tool, undo) => {
             let change = Vec::new();
             (Step::Firewall { tool, change, undo }, Prior::Absent)

@@ -62,6 +62,8 @@ pub enum What {
         /// Whether it was left running.
         left: bool,
     },
+    /// An image that a container runtime did not have, and where that listens.
+    Image(String, PathBuf),
     /// Rules that were added to a running firewall: what takes them out.
     Rules(FirewallTool, Vec<String>),
 }
@@ -154,6 +156,9 @@ impl Changes {
         let subject = match step {
             Step::UnloadModule { name } => What::Module(name.clone()).subject(),
             Step::SwapOn { area, .. } => area.display().to_string(),
+            Step::RemoveImage { image, socket } => {
+                What::Image(image.clone(), socket.clone()).subject()
+            }
             Step::RemoveRules { tool, rules } => return self.take_rules_out(*tool, rules),
             _ => return,
         };
@@ -239,6 +244,13 @@ fn made(did: &Did<'_>) -> Vec<What> {
             // In load order, as all else is.
             missing.iter().rev().cloned().map(What::Module).collect()
         }
+        (
+            Step::PullImage { socket, .. } | Step::ImportImages { socket, .. },
+            Prior::Images { missing },
+        ) => {
+            let image = |name: &String| What::Image(name.clone(), socket.clone());
+            missing.iter().map(image).collect()
+        }
         (Step::SwapOff { .. }, Prior::Swap(area)) => vec![What::Swap(area.clone())],
         (Step::StartUnit { unit } | Step::StopUnit { unit }, Prior::Unit { active }) => {
             vec![What::Unit {
@@ -270,6 +282,7 @@ impl What {
             // By then their files are what they were.
             Self::Unit { .. } => 5,
             Self::Module(_) => 6,
+            Self::Image(..) => 7,
         }
     }
 
@@ -281,11 +294,24 @@ impl What {
             Self::Module(name) => format!("module {name}"),
             Self::Unit { name, .. } => format!("unit {name}"),
             Self::Swap(area) => area.path.display().to_string(),
+            Self::Image(name, _) => format!("image {name}"),
             Self::Rules(tool, rules) => Step::RemoveRules {
                 tool: *tool,
                 rules: rules.clone(),
             }
             .to_string(),
+        }
+    }
+
+    /// A step that brings an image, whichever did.
+    #[must_use]
+    pub fn image_step(image: String, socket: PathBuf) -> Step {
+        Step::PullImage {
+            image,
+            socket,
+            credentials: None,
+            timeout: 0,
+            tries: 0,
         }
     }
 
@@ -300,6 +326,7 @@ impl What {
             }
             .undo(),
             Self::Unit { name, left, .. } => Step::switch(name, *left).undo(),
+            Self::Image(image, socket) => Self::image_step(image.clone(), socket.clone()).undo(),
             Self::Rules(tool, _) => Step::Firewall {
                 tool: *tool,
                 change: Vec::new(),
@@ -319,7 +346,7 @@ impl What {
                 before, left, or, ..
             } => left.is_what_was(before) && or.as_ref().is_none_or(|or| or.is_what_was(before)),
             Self::Unit { before, left, .. } => before == left,
-            Self::Module(_) | Self::Swap(_) | Self::Rules(..) => false,
+            Self::Module(_) | Self::Swap(_) | Self::Image(..) | Self::Rules(..) => false,
         }
     }
 }
@@ -332,9 +359,11 @@ impl Left {
             Prior::File { file, .. } => Some(Self::Restored(file.clone())),
             Prior::Link { target } => Some(Self::Link(target.clone())),
             Prior::Directory => Some(Self::Directory),
-            Prior::Value { .. } | Prior::Modules { .. } | Prior::Swap(_) | Prior::Unit { .. } => {
-                None
-            }
+            Prior::Value { .. }
+            | Prior::Modules { .. }
+            | Prior::Swap(_)
+            | Prior::Unit { .. }
+            | Prior::Images { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ use super::Others;
 use super::change::{Change, Left, What, is_same};
 use crate::error::Result;
 use crate::finding::{Finding, State};
-use crate::host::{Host, Prior};
+use crate::host::{Host, Images, Prior};
 use crate::items::sysctl::same_value;
 use crate::items::{Item, swap};
 use crate::plan::ItemPlan;
@@ -55,6 +55,7 @@ pub fn add(
         What::Module(name) => of_module(host, name, all)?,
         What::Swap(area) => of_swap(host, area)?,
         What::Unit { name, before, .. } => of_unit(host, name, *before)?,
+        What::Image(name, socket) => of_image(host, name, socket)?,
         What::Rules(tool, rules) => {
             let (tool, rules) = (*tool, rules.clone());
             let step = Step::RemoveRules { tool, rules };
@@ -216,5 +217,17 @@ fn of_unit(host: &Host, name: &str, before: bool) -> Result<Stands> {
         (Some(now), _) if now == before => Stands::Back,
         (_, true) => Stands::Ours("stopped", "running".into(), Step::switch(name, true)),
         (_, false) => Stands::Ours("running", "stopped".into(), Step::switch(name, false)),
+    })
+}
+
+fn of_image(host: &Host, name: &str, socket: &Path) -> Result<Stands> {
+    Ok(match host.images(socket)? {
+        Images::Has(names) if names.contains(name) => {
+            let (image, socket) = (name.to_owned(), socket.to_owned());
+            let step = Step::RemoveImage { image, socket };
+            Stands::Ours("there", "not there".into(), step)
+        }
+        Images::Has(_) => Stands::Back,
+        Images::Off(complaint) => Stands::Changed(format!("no runtime to ask: {complaint}"), None),
     })
 }
