@@ -187,6 +187,8 @@ registry! {
     // After all whose files they read.
     services::Services,
     time::Time,
+    // After all that might edit a file it is not to edit as well.
+    files::Files,
     // Nothing here needs them open.
     ports::Ports,
     // Nobody reads its file yet.

@@ -13,8 +13,6 @@
 //! ```
 
 pub mod error;
-pub mod secret;
-
 pub mod profile;
 
 pub mod finding;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::host::{Host, Prior, Signals};
 use crate::journal::{Journal, Purpose};
-use crate::plan::{ItemPlan, Plan, PlannedStep};
+use crate::plan::{ItemPlan, Plan, PlannedStep, once};
 use crate::report::ReportedStep;
 use crate::step::{Aspect, Due, Step};
 
@@ -103,7 +103,7 @@ impl<'a> Performer<'a> {
                 break;
             }
         }
-        for due in &due {
+        for due in &once(due.into_iter()) {
             if let Err(error) = self.settle(host, due) {
                 self.put_back(host, plan, due, &error);
             }
@@ -216,7 +216,10 @@ impl<'a> Performer<'a> {
     fn put_back(&mut self, host: &Host, plan: &Plan, due: &Due, error: &Error) {
         let asks = |name: &str| {
             let mut items = plan.items.iter().filter(|item| item.item == name);
-            items.any(|item| item.due.contains(due))
+            items.any(|item| {
+                let mut dues = item.due.iter();
+                dues.any(|other| other == due || other.is_same_restart(due))
+            })
         };
         let is_its = |done: &Done| matches!(due, Due::Restart { .. }) && asks(done.item);
         let done = std::mem::take(&mut self.done).into_iter();
@@ -272,10 +275,14 @@ impl<'a> Performer<'a> {
 
 /// The step that gives a file its old content back, or takes it away where there was none.
 fn restoring(prior: &Prior, step: &Step) -> Option<Step> {
-    let Step::WriteFile { path, .. } = step else {
+    let (Step::WriteFile { path, .. } | Step::SetAccess { path, .. }) = step else {
         return None;
     };
     match prior {
+        Prior::Access(access) => Some(Step::SetAccess {
+            path: path.clone(),
+            access: *access,
+        }),
         Prior::Absent => Some(Step::RemoveFile { path: path.clone() }),
         Prior::File { path, file } => Some(Step::RestoreFile {
             path: path.clone(),

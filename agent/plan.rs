@@ -151,7 +151,7 @@ impl Plan {
     #[must_use]
     pub fn due(&self) -> Vec<Due> {
         let due: BTreeSet<&Due> = self.items.iter().flat_map(|item| &item.due).collect();
-        due.into_iter().cloned().collect()
+        once(due.into_iter().cloned())
     }
 
     /// Every step in order, with the item it belongs to.
@@ -160,6 +160,16 @@ impl Plan {
             .iter()
             .flat_map(|item| item.steps.iter().map(move |step| (item.item, step)))
     }
+}
+
+/// Of restarts of one unit only the last, which waits for the most.
+pub(crate) fn once(due: impl Iterator<Item = Due>) -> Vec<Due> {
+    let mut all: Vec<Due> = Vec::new();
+    for due in due {
+        all.retain(|other| !other.is_same_restart(&due));
+        all.push(due);
+    }
+    all
 }
 
 /// The plan of what could not be observed.
@@ -261,22 +271,20 @@ fn lay_over(host: &mut Host, one: &mut ItemPlan, before: &Plan) -> Result<()> {
 }
 
 fn owner_of<'a>(before: &'a Plan, step: &Step) -> Option<(&'static str, &'a PathBuf)> {
-    let Step::WriteFile {
+    let (Step::WriteFile {
         path,
         owner: Owner::Ours,
         ..
-    } = step
+    }
+    | Step::WriteLink { path, .. }
+    | Step::RemoveFile { path }) = step
     else {
         return None;
     };
     before
         .steps()
         .find_map(|(item, planned)| match &planned.step {
-            Step::WriteFile {
-                path: other,
-                owner: Owner::Ours,
-                ..
-            } if other == path => Some((item, other)),
+            Step::WriteFile { path: other, .. } if other == path => Some((item, other)),
             _ => None,
         })
 }

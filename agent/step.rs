@@ -126,6 +126,13 @@ pub enum Step {
         /// Absolute path on the host.
         path: PathBuf,
     },
+    /// Give a file or directory another mode and owner, its content left alone.
+    SetAccess {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// The mode and owner it gets.
+        access: Access,
+    },
     /// Write a value below `/proc/sys`, or SELinux's `enforce`, and read it back.
     WriteKernel {
         /// Absolute path of the value.
@@ -353,6 +360,7 @@ impl Step {
             | Self::RemoveFile { .. }
             | Self::MakeDirectory { .. }
             | Self::RemoveDirectory { .. }
+            | Self::SetAccess { .. }
             | Self::WriteKernel { .. }
             | Self::UnloadModule { .. }
             | Self::SwapOn { .. } => Undo::Exact,
@@ -425,7 +433,8 @@ impl Step {
             | Self::RestoreFile { path, .. }
             | Self::RemoveFile { path }
             | Self::MakeDirectory { path }
-            | Self::RemoveDirectory { path } => Some(path),
+            | Self::RemoveDirectory { path }
+            | Self::SetAccess { path, .. } => Some(path),
             Self::WriteKernel { .. }
             | Self::LoadModule { .. }
             | Self::UnloadModule { .. }
@@ -469,6 +478,7 @@ impl fmt::Display for Step {
             Self::WriteKernel { path, value } => {
                 write!(f, "write \"{value}\" to {}", path.display())
             }
+            Self::SetAccess { path, access } => write!(f, "give {} {access}", path.display()),
             Self::LoadModule { name } => write!(f, "load module {name}"),
             Self::UnloadModule { name } => write!(f, "unload module {name}"),
             Self::SwapOff { area } => write!(f, "swap off {}", area.display()),
@@ -484,6 +494,17 @@ impl fmt::Display for Step {
                 write!(f, "import {} from {}", images.join(", "), archive.display())
             }
             Self::RemoveImage { image, .. } => write!(f, "remove image {image}"),
+        }
+    }
+}
+
+impl Due {
+    /// Whether both start a unit anew, and the same: then once is enough.
+    #[must_use]
+    pub fn is_same_restart(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Restart { unit, .. }, Self::Restart { unit: other, .. }) => unit == other,
+            _ => false,
         }
     }
 }

@@ -63,6 +63,14 @@ impl Host {
         if let Some(planned) = self.overlay.file(path) {
             return Ok(planned);
         }
+        if let Some(Some(target)) = self.overlay.link(path) {
+            let target = path.parent().unwrap_or(path).join(target);
+            // A planned link to itself leads nowhere.
+            return match self.overlay.link(&target) {
+                Some(Some(_)) => Ok(None),
+                _ => self.bytes(&target),
+            };
+        }
         if self.origin == Origin::Image && is_runtime(path) {
             return Ok(None);
         }

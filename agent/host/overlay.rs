@@ -28,8 +28,8 @@ impl Overlay {
     pub(super) fn file(&self, path: &Path) -> Option<Option<Rc<[u8]>>> {
         match self.files.get(path)? {
             Planned::File(bytes, _) => Some(Some(bytes.clone())),
-            // The only links we plan are masks, and a mask reads as empty.
-            Planned::Link(_) => Some(Some(Rc::from([]))),
+            // A mask reads as empty; any other is followed by who reads it.
+            Planned::Link(target) => (target == Path::new("/dev/null")).then(|| Some([].into())),
             Planned::Directory => None,
             Planned::Nothing => Some(None),
         }
@@ -126,6 +126,7 @@ impl Host {
             }
             Step::WriteKernel { .. }
             | Step::UnloadModule { .. }
+            | Step::SetAccess { .. }
             | Step::SwapOff { .. }
             | Step::SwapOn { .. }
             | Step::StartUnit { .. }

@@ -39,6 +39,8 @@ pub enum Prior {
     },
     /// A directory.
     Directory,
+    /// Mode and owner of a file or directory.
+    Access(Access),
     /// A kernel value.
     Value {
         /// As read, without white space at its end.
@@ -94,6 +96,7 @@ impl Host {
             | Step::RemoveFile { path }
             | Step::MakeDirectory { path }
             | Step::RemoveDirectory { path } => self.prior_file(path),
+            Step::SetAccess { path, .. } => self.prior_access(path),
             Step::WriteKernel { path, .. } => Ok(match self.text(path)? {
                 Some(text) => Prior::Value {
                     text: text.trim_end().to_owned(),
@@ -177,6 +180,7 @@ impl Host {
             Step::RemoveFile { path } => self.take_away(path, prior),
             Step::MakeDirectory { path } => self.make_directory(path),
             Step::RemoveDirectory { path } => self.remove(path, UnlinkatFlags::RemoveDir),
+            Step::SetAccess { path, access } => self.set_access(path, *access, prior),
             Step::WriteKernel { path, value } => self.running()?.write_kernel(path, value),
             Step::LoadModule { name } => self.running()?.run(&["modprobe", name]),
             Step::UnloadModule { name } => self.running()?.unload(name),

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, changed};
+use super::files::{access_of, kind_of};
 use super::walk::Last;
-use super::{Host, Prior};
+use super::{Host, Kind, Prior};
 use crate::error::{Error, Result, trouble};
 use crate::step::{self, Access, Owner};
 
@@ -94,6 +95,40 @@ impl Host {
         sync(&dir).map_err(|error| unsure(path, &error))
     }
 
+    /// Mode and owner of what is to get others. Of a link, or of what is no file or directory, nothing
+    /// is changed; nor of a file with a second name, which may be somebody else's.
+    pub(super) fn prior_access(&self, path: &Path) -> Result<Prior> {
+        let place = self.place(path, Last::Keep)?;
+        let stat = fstatat(&place.dir, &*place.name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let stat = stat.map_err(|error| explain(path, &error.into()))?;
+        changeable(path, &stat)?;
+        Ok(Prior::Access(access_of(&stat)))
+    }
+
+    /// Gives a file or directory another mode and owner if it still has those of `prior`.
+    pub(super) fn set_access(&self, path: &Path, access: Access, prior: &Prior) -> Result<()> {
+        let place = self.place(path, Last::Keep)?;
+        let refused = |error: Errno| explain(path, &error.into());
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::openat(&place.dir, &*place.name, flags, Mode::empty());
+        let fd = fd.map_err(refused)?;
+        let stat = nix::sys::stat::fstat(&fd).map_err(refused)?;
+        changeable(path, &stat)?;
+        if *prior != Prior::Access(access_of(&stat)) {
+            return Err(changed(path));
+        }
+        let (uid, gid) = (Uid::from_raw(access.uid), Gid::from_raw(access.gid));
+        // Nobody gets more than both allow while it is neither; chown(2) clears set-id bits.
+        let between = Mode::from_bits_truncate(stat.st_mode & access.mode);
+        nix::sys::stat::fchmod(&fd, between)
+            .and_then(|()| nix::unistd::fchown(&fd, Some(uid), Some(gid)))
+            .and_then(|()| nix::sys::stat::fchmod(&fd, Mode::from_bits_truncate(access.mode)))
+            .map_err(refused)?;
+        File::from(fd)
+            .sync_all()
+            .map_err(|error| unsure(path, &error))
+    }
+
     /// The place a file is to be put in.
     fn beside_it(&self, path: &Path) -> Result<Exchange> {
         self.beside_for(path, &std::process::id().to_string())
@@ -157,6 +192,23 @@ fn fill(
     let mode = access.unwrap_or(Access::NEW_FILE).mode;
     nix::sys::stat::fchmod(&new, Mode::from_bits_truncate(mode))?;
     new.sync_all()
+}
+
+/// Fails for what is no file or directory, or has names that may be somebody else's.
+fn changeable(path: &Path, stat: &FileStat) -> Result<()> {
+    match kind_of(stat) {
+        Kind::Directory => Ok(()),
+        Kind::File if stat.st_nlink == 1 => Ok(()),
+        Kind::File => Err(trouble!(
+            "{} has {} names, and some may be others': remove those first",
+            path.display(),
+            stat.st_nlink
+        )),
+        Kind::Link | Kind::Other => Err(trouble!(
+            "{} is neither a file nor a directory: move it away",
+            path.display()
+        )),
+    }
 }
 
 fn is_directory(path: &Path) -> Error {

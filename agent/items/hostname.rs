@@ -18,8 +18,6 @@ const PATH: &str = "/etc/hostname";
 const RUNNING: &str = "/proc/sys/kernel/hostname";
 /// systemd takes its value before any file, since 246 (systemd(1), KERNEL COMMAND LINE).
 const ARGUMENT: &str = "systemd.hostname";
-/// What `kubeadm init` and `kubeadm join` leave: the kubelet's credentials, made out to the name.
-const MEMBER: &str = "/etc/kubernetes/kubelet.conf";
 const SUBJECT: &str = "hostname";
 /// The kernel's limit (hostname(7), HOST_NAME_MAX).
 const LONGEST: usize = 64;
@@ -72,7 +70,6 @@ pub struct Observed {
     text: String,
     argument: Option<String>,
     running: Option<String>,
-    is_member: bool,
 }
 
 impl Kind for Hostname {
@@ -95,8 +92,12 @@ impl Kind for Hostname {
             text: host.exact_text(Path::new(PATH))?.unwrap_or_default(),
             argument: cmdline::value(&arguments, ARGUMENT).map(str::to_owned),
             running: host.hostname()?,
-            is_member: host.kind(Path::new(MEMBER))?.is_some(),
         })
+    }
+
+    /// The kubelet's credentials are made out to the name the node joined with.
+    fn hurts_member(_subject: &str) -> bool {
+        true
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
@@ -117,8 +118,6 @@ impl Kind for Hostname {
                 origin,
             );
             live = boot.clone();
-        } else if observed.is_member && live != State::InSync {
-            live = State::blocked(IN_CLUSTER);
         } else if matches!(live, State::Differs { .. }) {
             let step = Step::WriteKernel {
                 path: RUNNING.into(),
@@ -126,9 +125,7 @@ impl Kind for Hostname {
             };
             plan.live(step, [SUBJECT]);
         }
-        if observed.is_member && boot != State::InSync {
-            boot = State::blocked(IN_CLUSTER);
-        } else if is_usable && file.is_none_or(|(_, name)| name != wanted) {
+        if is_usable && file.is_none_or(|(_, name)| name != wanted) {
             let content = set(&observed.text, wanted);
             plan.boot(Step::write(PATH, content, Owner::Shared), [SUBJECT]);
         }
@@ -136,9 +133,6 @@ impl Kind for Hostname {
         plan
     }
 }
-
-const IN_CLUSTER: &str = "the node is in a cluster under its present name (/etc/kubernetes/kubelet.conf): \
-     take it out of the cluster first (kubeadm reset)";
 
 impl Observed {
     fn live(&self, wanted: &str) -> State {
@@ -241,19 +235,18 @@ mod tests {
         }
     }
 
-    fn plan(name: Option<&str>, text: &str, running: &str, is_member: bool) -> ItemPlan {
+    fn plan(name: Option<&str>, text: &str, running: &str) -> ItemPlan {
         let name = name.map(|name| Name::try_from(name.to_owned()).unwrap());
         Hostname { name }.diff(&Observed {
             text: text.into(),
             argument: None,
             running: Some(running.into()),
-            is_member,
         })
     }
 
     #[test]
     fn both_names_are_set_where_they_differ() {
-        let done = plan(Some("a"), "# mine\nb\n", "c", false);
+        let done = plan(Some("a"), "# mine\nb\n", "c");
         let steps: Vec<&Step> = done.steps.iter().map(|planned| &planned.step).collect();
         let live = Step::WriteKernel {
             path: RUNNING.into(),
@@ -261,19 +254,14 @@ mod tests {
         };
         let boot = Step::write(PATH, "# mine\na\n", Owner::Shared);
         assert_eq!(steps, [&live, &boot]);
-        assert!(plan(Some("a"), "a", "a", false).steps.is_empty());
-        assert_eq!(plan(None, "a\n", "c", false).steps.len(), 1);
-        assert_eq!(plan(None, "", "c", false).steps.len(), 1);
+        assert!(plan(Some("a"), "a", "a").steps.is_empty());
+        assert_eq!(plan(None, "a\n", "c").steps.len(), 1);
+        assert_eq!(plan(None, "", "c").steps.len(), 1);
     }
 
     #[test]
-    fn a_node_of_a_cluster_keeps_its_name() {
-        let member = plan(Some("a"), "b\n", "b", true);
-        assert!(member.steps.is_empty());
-        assert!(matches!(member.findings[0].boot, State::Blocked { .. }));
-        let fits = plan(Some("a"), "a\n", "a", true);
-        assert_eq!(fits.findings[0].live, State::InSync);
-        let invalid = plan(None, "A_b\n", "A_b", false);
+    fn a_name_that_is_not_valid_is_told() {
+        let invalid = plan(None, "A_b\n", "A_b");
         assert!(invalid.steps.is_empty());
         assert!(matches!(invalid.findings[0].boot, State::Differs { .. }));
     }

@@ -93,6 +93,12 @@ fn step(change: &Change) -> (Step, Prior) {
             };
             (step, before)
         }
+        What::Access {
+            path, before, left, ..
+        } => {
+            let step = Step::SetAccess { path, access: left };
+            (step, Prior::Access(before))
+        }
         What::Value {
             path, before, left, ..
         } => {

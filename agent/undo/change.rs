@@ -38,6 +38,17 @@ pub enum What {
         /// What it found, where it was cut off or failed: that may be there still.
         or: Option<Left>,
     },
+    /// Mode and owner of a file or directory.
+    Access {
+        /// Where.
+        path: PathBuf,
+        /// As found.
+        before: Access,
+        /// As given.
+        left: Access,
+        /// As found by a step that was cut off.
+        or: Option<Access>,
+    },
     /// A kernel value.
     Value {
         /// Where.
@@ -143,6 +154,9 @@ impl Changes {
             (What::Value { left, or, .. }, What::Value { left: l, or: o, .. }) => {
                 (*left, *or) = (l, o);
             }
+            (What::Access { left, or, .. }, What::Access { left: l, or: o, .. }) => {
+                (*left, *or) = (l, o);
+            }
             (What::Unit { left, .. }, What::Unit { left: l, .. }) => *left = l,
             _ => {}
         }
@@ -234,6 +248,12 @@ fn made(did: &Did<'_>) -> Vec<What> {
         (Step::RemoveFile { path: at } | Step::RemoveDirectory { path: at }, _) => {
             path(at, Left::Nothing)
         }
+        (Step::SetAccess { path, access }, Prior::Access(before)) => vec![What::Access {
+            path: path.clone(),
+            before: *before,
+            left: *access,
+            or: unsure.then_some(*before),
+        }],
         (Step::WriteKernel { path, value }, Prior::Value { text }) => vec![What::Value {
             path: path.clone(),
             before: text.clone(),
@@ -275,7 +295,7 @@ impl What {
             {
                 1
             }
-            Self::Path { .. } => 0,
+            Self::Path { .. } | Self::Access { .. } => 0,
             Self::Value { .. } => 2,
             Self::Rules(..) => 3,
             Self::Swap(_) => 4,
@@ -291,6 +311,7 @@ impl What {
     pub fn subject(&self) -> String {
         match self {
             Self::Path { path, .. } | Self::Value { path, .. } => path.display().to_string(),
+            Self::Access { path, .. } => format!("mode of {}", path.display()),
             Self::Module(name) => format!("module {name}"),
             Self::Unit { name, .. } => format!("unit {name}"),
             Self::Swap(area) => area.path.display().to_string(),
@@ -319,7 +340,7 @@ impl What {
     #[must_use]
     pub fn undo(&self) -> Undo {
         match self {
-            Self::Path { .. } | Self::Value { .. } => Undo::Exact,
+            Self::Path { .. } | Self::Access { .. } | Self::Value { .. } => Undo::Exact,
             Self::Module(name) => Step::LoadModule { name: name.clone() }.undo(),
             Self::Swap(area) => Step::SwapOff {
                 area: area.path.clone(),
@@ -342,6 +363,9 @@ impl What {
             Self::Value {
                 before, left, or, ..
             } => same_value(before, left) && or.as_ref().is_none_or(|or| same_value(before, or)),
+            Self::Access {
+                before, left, or, ..
+            } => before == left && or.is_none_or(|or| or == *before),
             Self::Path {
                 before, left, or, ..
             } => left.is_what_was(before) && or.as_ref().is_none_or(|or| or.is_what_was(before)),
@@ -359,7 +383,8 @@ impl Left {
             Prior::File { file, .. } => Some(Self::Restored(file.clone())),
             Prior::Link { target } => Some(Self::Link(target.clone())),
             Prior::Directory => Some(Self::Directory),
-            Prior::Value { .. }
+            Prior::Access(_)
+            | Prior::Value { .. }
             | Prior::Modules { .. }
             | Prior::Swap(_)
             | Prior::Unit { .. }

@@ -10,7 +10,7 @@ use crate::host::{Host, Images, Prior};
 use crate::items::sysctl::same_value;
 use crate::items::{Item, swap};
 use crate::plan::ItemPlan;
-use crate::step::{Aspect, Step};
+use crate::step::{Access, Aspect, Step};
 
 /// How a change stands.
 enum Stands {
@@ -33,35 +33,13 @@ pub fn add(
     plan: &mut ItemPlan,
 ) -> Result<()> {
     let aspect = match change.what {
-        What::Path { .. } => Aspect::Boot,
+        What::Path { .. } | What::Access { .. } => Aspect::Boot,
         _ => Aspect::Live,
     };
     if aspect == Aspect::Live && host.no_live().is_some() {
         return Ok(());
     }
-    let stands = match &change.what {
-        What::Path {
-            path,
-            before,
-            left,
-            or,
-        } => of_path(host, path, before, left, or.as_ref())?,
-        What::Value {
-            path,
-            before,
-            left,
-            or,
-        } => of_value(host, path, before, [Some(left), or.as_ref()])?,
-        What::Module(name) => of_module(host, name, all)?,
-        What::Swap(area) => of_swap(host, area)?,
-        What::Unit { name, before, .. } => of_unit(host, name, *before)?,
-        What::Image(name, socket) => of_image(host, name, socket)?,
-        What::Rules(tool, rules) => {
-            let (tool, rules) = (*tool, rules.clone());
-            let step = Step::RemoveRules { tool, rules };
-            Stands::Ours("added", "taken out".into(), step)
-        }
-    };
+    let stands = how(host, &change.what, all)?;
     let Some((state, step)) = told(stands, others, spared(host, change)?) else {
         return Ok(());
     };
@@ -103,6 +81,38 @@ fn told(stands: Stands, others: Others, spared: Option<&str>) -> Option<(State, 
             let force = step.map_or("", |_| ", or give --force");
             let reason = format!("{how}: it stays; take it back by hand{force}");
             (State::Blocked { reason }, None)
+        }
+    })
+}
+
+fn how(host: &Host, what: &What, all: &[Change]) -> Result<Stands> {
+    Ok(match what {
+        What::Path {
+            path,
+            before,
+            left,
+            or,
+        } => of_path(host, path, before, left, or.as_ref())?,
+        What::Value {
+            path,
+            before,
+            left,
+            or,
+        } => of_value(host, path, before, [Some(left), or.as_ref()])?,
+        What::Access {
+            path,
+            before,
+            left,
+            or,
+        } => of_access(host, path, *before, [Some(*left), *or])?,
+        What::Module(name) => of_module(host, name, all)?,
+        What::Swap(area) => of_swap(host, area)?,
+        What::Unit { name, before, .. } => of_unit(host, name, *before)?,
+        What::Image(name, socket) => of_image(host, name, socket)?,
+        What::Rules(tool, rules) => {
+            let (tool, rules) = (*tool, rules.clone());
+            let step = Step::RemoveRules { tool, rules };
+            Stands::Ours("added", "taken out".into(), step)
         }
     })
 }
@@ -158,6 +168,26 @@ fn is_back(now: &Prior, before: &Prior) -> bool {
         (Prior::File { file: now, .. }, Prior::File { file: old, .. }) => is_same(now, old),
         (now, before) => now == before,
     }
+}
+
+fn of_access(
+    host: &Host,
+    path: &Path,
+    before: Access,
+    left: [Option<Access>; 2],
+) -> Result<Stands> {
+    let step = Step::SetAccess {
+        path: path.to_owned(),
+        access: before,
+    };
+    Ok(match host.access(path)? {
+        None => Stands::Back,
+        Some(now) if now == before => Stands::Back,
+        Some(now) if left.contains(&Some(now)) => {
+            Stands::Ours("as nodeprep gave it", before.to_string(), step)
+        }
+        Some(now) => Stands::Changed(format!("changed since, to {now}"), Some(step)),
+    })
 }
 
 fn of_value(host: &Host, path: &Path, before: &str, left: [Option<&String>; 2]) -> Result<Stands> {
