@@ -251,7 +251,7 @@ impl Kind for Images {
         changes: "pulls what is missing, through the CRI, again where that may help; with an archive \
                   imports that instead (`ctr images import`). What the profile no longer names \
                   stays: the kubelet removes what nobody uses when the disk is full.",
-        undo: "`crictl rmi IMAGE` for each that was brought.",
+        undo: "`crictl rmi IMAGE`, for each that nothing runs of.",
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {
