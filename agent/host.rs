@@ -13,6 +13,7 @@ mod guard;
 mod lock;
 mod netfilter;
 mod overlay;
+mod packages;
 mod perform;
 mod profiles;
 mod progress;

@@ -15,6 +15,8 @@ use crate::profile::tree::Node;
 /// When an item is applied: each stage is planned on the host as the one before really left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// What brings programs: what they read and do is planned once they are there.
+    Install,
     /// Everything that writes files and kernel state.
     Configure,
     /// What asks a configured daemon.
@@ -23,7 +25,7 @@ pub enum Stage {
 
 impl Stage {
     /// In the order they are applied.
-    pub const ALL: [Self; 2] = [Self::Configure, Self::Use];
+    pub const ALL: [Self; 3] = [Self::Install, Self::Configure, Self::Use];
 }
 
 /// What an item kind is: its typed section of the profile, that can look and compare, never act.
@@ -170,6 +172,9 @@ macro_rules! registry {
 }
 
 registry! {
+    // A stage of their own: what they bring decides what the others find.
+    repositories::Repositories,
+    packages::Packages,
     // First: everything later may need memory.
     swap::Swap,
     // Before all that a policy could refuse.

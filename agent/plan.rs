@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::finding::{Finding, State};
 use crate::host::{Host, Prior, changed};
 use crate::items::{Item, Stage};
-use crate::step::{Aspect, Due, Owner, Step};
+use crate::step::{Aspect, Due, Owner, Step, Transaction};
 
 /// A step with the subjects it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +39,34 @@ impl PlannedStep {
                 Err(changed(self.step.file().unwrap_or(Path::new(""))))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl PlannedStep {
+    /// Whether a package manager can do this with what this step does, in one transaction.
+    #[must_use]
+    pub fn joins(&self, other: &Transaction) -> bool {
+        matches!(&self.step, Step::Packages(own) if own.manager == other.manager)
+    }
+
+    /// Takes packages out of what a package manager is asked for: the others go on.
+    fn leave_out(&mut self, packages: &BTreeSet<String>) {
+        if let Step::Packages(own) | Step::RefreshPackages(own) = &mut self.step {
+            own.leave_out(packages);
+        }
+        if let Step::Packages(_) | Step::RefreshPackages(_) | Step::FinishPackages { .. } =
+            &self.step
+        {
+            self.serves.retain(|subject| !packages.contains(subject));
+        }
+    }
+
+    /// Does it with what this step does.
+    pub fn join(&mut self, other: Transaction, serves: String) {
+        if let Step::Packages(own) = &mut self.step {
+            own.join(other);
+            self.serves.push(serves);
         }
     }
 }
@@ -219,6 +247,10 @@ fn spare(plan: &mut ItemPlan, reason: &str) {
         return;
     }
     let had_steps = !plan.steps.is_empty();
+    plan.steps
+        .iter_mut()
+        .for_each(|step| step.leave_out(&blocked));
+    plan.steps.retain(|step| !step.serves.is_empty());
     let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.steps)
         .into_iter()
         .partition(|step| step.serves.iter().any(|subject| blocked.contains(subject)));

@@ -92,7 +92,7 @@ pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<
         host.guard(performer.run(), time)?;
     }
     let mut before = Plan::default();
-    for stage in Stage::ALL {
+    for stage in stages(wanted.items) {
         if performer.deeds.any() {
             host.refresh();
         }
@@ -192,11 +192,18 @@ fn taking_back(
     Ok((plan, undo::reservations(&changes)))
 }
 
+/// The stages that have items, or one for what is only taken back.
+fn stages(items: &[Item]) -> impl Iterator<Item = Stage> {
+    let has = |stage: &Stage| items.iter().any(|item| item.stage() == *stage);
+    let with_items = Stage::ALL.into_iter().filter(has);
+    with_items.chain(items.is_empty().then_some(Stage::Configure))
+}
+
 /// The items' plan, with what an earlier run left to be finished before it, and what the profile no
 /// longer wants taken back.
 fn plan(host: &mut Host, wanted: &Wanted<'_>, stage: Option<Stage>, past: &Runs) -> Plan {
     let mut plan = Plan::default();
-    let first = stage.is_none_or(|stage| stage == Stage::Configure);
+    let first = stage.is_none_or(|stage| stages(wanted.items).next() == Some(stage));
     if first && let Some(unfinished) = unfinished(host, past) {
         plan.items.push(unfinished);
     }

@@ -1,12 +1,16 @@
 //! The things that can be done to a host, as data: whoever can print a step can promise it, and
 //! whoever can store it can take it back.
 
+mod packages;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::firewall::Engine;
+
+pub use packages::{Manager, Package, Transaction, Wish};
 
 /// Whose file a [`Step::WriteFile`] touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +223,18 @@ pub enum Step {
         /// Where the runtime listens.
         socket: PathBuf,
     },
+    /// Finish what a package manager that was cut off has begun (`dpkg --configure -a`).
+    FinishPackages {
+        /// The packages, for people.
+        names: Vec<String>,
+        /// For how many seconds it is waited for another that uses the package manager.
+        wait: u64,
+    },
+    /// Read the lists of the package repositories anew, where those that are there are older than
+    /// what names the repositories, or lack what the transaction installs.
+    RefreshPackages(Transaction),
+    /// Install, remove and hold packages.
+    Packages(Transaction),
 }
 
 /// What changes a running firewall's rules.
@@ -389,6 +405,17 @@ impl Step {
             Self::RemoveRules { .. } => {
                 Undo::BestEffort("the rules are added by the next apply that wants them".into())
             }
+            Self::FinishPackages { .. } => {
+                Undo::BestEffort("what was half installed stays wholly installed".into())
+            }
+            Self::RefreshPackages(_) => {
+                Undo::BestEffort("lists of packages are no state of the host: they stay".into())
+            }
+            Self::Packages(_) => Undo::BestEffort(
+                "it is installed again at its old version, if a repository still has that, or \
+                 removed with its configuration files and data left"
+                    .into(),
+            ),
         }
     }
 
@@ -446,7 +473,10 @@ impl Step {
             | Self::RemoveRules { .. }
             | Self::PullImage { .. }
             | Self::ImportImages { .. }
-            | Self::RemoveImage { .. } => None,
+            | Self::RemoveImage { .. }
+            | Self::FinishPackages { .. }
+            | Self::RefreshPackages(_)
+            | Self::Packages(_) => None,
         }
     }
 }
@@ -494,6 +524,11 @@ impl fmt::Display for Step {
                 write!(f, "import {} from {}", images.join(", "), archive.display())
             }
             Self::RemoveImage { image, .. } => write!(f, "remove image {image}"),
+            Self::FinishPackages { names, .. } => {
+                write!(f, "finish installing {}", names.join(", "))
+            }
+            Self::RefreshPackages(_) => f.write_str("read the repositories' lists, if too old"),
+            Self::Packages(transaction) => write!(f, "{transaction}"),
         }
     }
 }

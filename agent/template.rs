@@ -9,6 +9,8 @@ pub fn header(file: &str) -> String {
         "journald.conf" => include_str!("../templates/journald.conf.hbs"),
         "containerd.toml" => include_str!("../templates/containerd.toml.hbs"),
         "hosts.toml" => include_str!("../templates/hosts.toml.hbs"),
+        "apt.sources" => include_str!("../templates/apt.sources.hbs"),
+        "yum.repo" => include_str!("../templates/yum.repo.hbs"),
         "crictl.yaml" => include_str!("../templates/crictl.yaml.hbs"),
         "kubeadm-config.yaml" => include_str!("../templates/kubeadm-config.yaml.hbs"),
         _ => include_str!("../templates/zram-generator.conf.hbs"),

@@ -1,45 +1,113 @@
 //! Which packages are installed, by the package manager's own files: its programs take long to start
 //! and some take a lock.
 
+pub mod dpkg;
+pub mod rpm;
+pub mod version;
+
+use std::fmt;
 use std::path::Path;
 
 use crate::error::Result;
 use crate::host::Host;
+use crate::step::Manager;
 
 /// dpkg's database (dpkg(1), FILES): stanzas of `Name: value` lines, a blank line between.
 const DPKG_STATUS: &str = "/var/lib/dpkg/status";
+
+/// How a package stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Installed {
+    /// Its version; empty where it is not installed.
+    pub version: String,
+    /// How far it is installed.
+    pub stands: Stands,
+    /// Whether upgrades leave it alone.
+    pub held: bool,
+}
+
+/// How far a package is installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Stands {
+    /// Not at all; its configuration files may be there.
+    #[default]
+    Absent,
+    /// Wholly.
+    Installed,
+    /// Begun and not finished, in the package manager's words.
+    Half(String),
+}
+
+impl fmt::Display for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = &self.version;
+        match &self.stands {
+            Stands::Absent => f.write_str("not installed")?,
+            Stands::Installed => f.write_str(version)?,
+            Stands::Half(how) => write!(f, "{version}, {how}")?,
+        }
+        f.write_str(if self.held { ", held" } else { "" })
+    }
+}
+
+/// Who installs packages here; none where it is not known.
+///
+/// # Errors
+/// Where that cannot be looked up.
+pub fn manager(host: &Host) -> Result<Option<Manager>> {
+    if host.kind(Path::new(DPKG_STATUS))?.is_some() {
+        return Ok(Some(Manager::Apt));
+    }
+    // /usr/bin/dnf is whatever the release prefers: dnf 5 since Fedora 41, else dnf 4.
+    for (manager, path) in [
+        (Manager::Dnf5, "/usr/bin/dnf5"),
+        (Manager::Dnf, "/usr/bin/dnf-3"),
+        (Manager::Dnf, "/etc/dnf/dnf.conf"),
+        (Manager::Yum, "/etc/yum.conf"),
+    ] {
+        if host.kind(Path::new(path))?.is_some() {
+            return Ok(Some(manager));
+        }
+    }
+    Ok(None)
+}
+
+/// How these packages stand, in their order.
+///
+/// # Errors
+/// Where the database exists and cannot be read.
+pub fn installed(host: &Host, manager: Manager, names: &[&str]) -> Result<Vec<Installed>> {
+    match manager {
+        Manager::Apt => {
+            let status = host.bytes(Path::new(DPKG_STATUS))?;
+            Ok(dpkg::find(&status.unwrap_or_default(), names))
+        }
+        _ => rpm::installed(host, manager, names),
+    }
+}
+
+/// Packages that were begun with and not finished: nothing can be installed before they are.
+///
+/// # Errors
+/// Where the database exists and cannot be read.
+pub fn unfinished(host: &Host, manager: Manager) -> Result<Vec<String>> {
+    match manager {
+        Manager::Apt => {
+            let status = host.bytes(Path::new(DPKG_STATUS))?;
+            Ok(dpkg::unfinished(&status.unwrap_or_default()))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
 
 /// The version of the first of these packages that dpkg has installed.
 ///
 /// # Errors
 /// Where its database exists and cannot be read.
 pub fn dpkg_version(host: &Host, names: &[&str]) -> Result<Option<String>> {
-    let text = host.text(Path::new(DPKG_STATUS))?.unwrap_or_default();
-    Ok(names.iter().find_map(|name| installed(&text, name)))
-}
-
-fn installed(status: &str, name: &str) -> Option<String> {
-    let header = format!("Package: {name}");
-    let mut stanzas = status
-        .split("\n\n")
-        .map(|stanza| stanza.trim_start_matches('\n'));
-    let stanza = stanzas.find(|stanza| stanza.lines().next() == Some(&header))?;
-    let value = |field: &str| stanza.lines().find_map(|line| line.strip_prefix(field));
-    // The want, an error flag, and how far it got (dpkg-query(1)).
-    value("Status: ")?.ends_with(" installed").then_some(())?;
-    Some(value("Version: ")?.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::installed;
-
-    #[test]
-    fn only_what_is_installed_counts() {
-        let status = "Package: containerd\nStatus: install ok installed\nVersion: 1.6.20~ds1-1\n\n\
-                      Package: runc\nStatus: deinstall ok config-files\nVersion: 1.1\n";
-        assert_eq!(installed(status, "containerd").unwrap(), "1.6.20~ds1-1");
-        assert_eq!(installed(status, "runc"), None);
-        assert_eq!(installed(status, "containerd.io"), None);
-    }
+    let found = installed(host, Manager::Apt, names)?;
+    let mut there = found
+        .into_iter()
+        .filter(|one| one.stands == Stands::Installed);
+    Ok(there.next().map(|one| one.version))
 }

@@ -2,6 +2,7 @@
 //! environment that nobody outside can bend.
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::Host;
 use crate::error::{Error, Result, trouble};
 
 /// Where programs are looked for, whatever PATH says: we are root.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// A daemon-reload with thousands of units takes seconds, a module that probes hardware too;
 /// beyond this something hangs. systemd's own default for a job is 90 s.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
@@ -59,8 +60,7 @@ impl Host {
         let Some((name, arguments)) = argv.split_first() else {
             return Ok(Ok(String::new()));
         };
-        let program = which::which_in(name, Some(PATH), "/")
-            .map_err(|_| trouble!("{name} is not in {PATH}: install it"))?;
+        let program = in_path(name)?;
         let shown = argv.join(" ");
         let expression = duct::cmd(program, arguments);
         let expression = match input {
@@ -102,6 +102,15 @@ impl Host {
             complaint: complaint.trim().to_owned(),
         }))
     }
+}
+
+/// Where a program is.
+///
+/// # Errors
+/// Where it is not installed.
+pub(super) fn in_path(name: &str) -> Result<PathBuf> {
+    which::which_in(name, Some(PATH), "/")
+        .map_err(|_| trouble!("{name} is not in {PATH}: install it"))
 }
 
 /// The first of a program's names by which it is installed; the last one where it is not.

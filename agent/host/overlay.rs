@@ -22,6 +22,7 @@ enum Planned {
 pub struct Overlay {
     files: BTreeMap<PathBuf, Planned>,
     modules: BTreeSet<String>,
+    packages: BTreeSet<String>,
 }
 
 impl Overlay {
@@ -124,6 +125,10 @@ impl Host {
                 let names = crate::boot::modules::with_dependencies(self, name)?;
                 self.overlay.modules.extend(names);
             }
+            Step::Packages(transaction) => {
+                let names = transaction.install.iter().map(|wish| wish.name.clone());
+                self.overlay.packages.extend(names);
+            }
             Step::WriteKernel { .. }
             | Step::UnloadModule { .. }
             | Step::SetAccess { .. }
@@ -135,7 +140,9 @@ impl Host {
             | Step::RemoveRules { .. }
             | Step::PullImage { .. }
             | Step::ImportImages { .. }
-            | Step::RemoveImage { .. } => {}
+            | Step::RemoveImage { .. }
+            | Step::FinishPackages { .. }
+            | Step::RefreshPackages(_) => {}
         }
         Ok(())
     }
@@ -144,5 +151,11 @@ impl Host {
     #[must_use]
     pub fn will_load(&self, module: &str) -> bool {
         self.overlay.modules.contains(module)
+    }
+
+    /// Whether a planned step will have installed this package: what it brings is not known yet.
+    #[must_use]
+    pub fn will_install(&self, package: &str) -> bool {
+        self.overlay.packages.contains(package)
     }
 }

@@ -16,7 +16,7 @@ use super::{Host, Kind, Origin};
 use crate::error::{Result, trouble};
 use crate::items::swap::{self, Area};
 use crate::items::sysctl::same_value;
-use crate::step::{Access, Due, File, Owner, Step};
+use crate::step::{Access, Due, File, Owner, Package, Step};
 
 /// What a step is about to change, complete enough to bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,11 @@ pub enum Prior {
     Images {
         /// Which it did not have, of those that are wanted.
         missing: Vec<String>,
+    },
+    /// The packages a transaction touches.
+    Packages {
+        /// As they were.
+        packages: Vec<Package>,
     },
 }
 
@@ -132,6 +137,11 @@ impl Host {
             }
             Step::PullImage { image, socket, .. } => self.missing_images(socket, [image]),
             Step::ImportImages { images, socket, .. } => self.missing_images(socket, images),
+            Step::Packages(transaction) => Ok(Prior::Packages {
+                packages: self.running()?.packages_before(transaction)?,
+            }),
+            // These leave nothing that could be taken back.
+            Step::FinishPackages { .. } | Step::RefreshPackages(_) => Ok(Prior::Absent),
         }
     }
 
@@ -193,6 +203,9 @@ impl Host {
             Step::PullImage { .. } | Step::ImportImages { .. } | Step::RemoveImage { .. } => {
                 self.running()?.change_images(step)
             }
+            Step::FinishPackages { wait, .. } => self.running()?.finish_packages(*wait),
+            Step::RefreshPackages(transaction) => self.running()?.refresh_lists(transaction),
+            Step::Packages(transaction) => self.running()?.transact(transaction),
         }
     }
 

@@ -78,6 +78,8 @@ impl TryFrom<String> for Image {
 pub enum Observed {
     /// No unit file: what it would do with its files can't be said.
     NotInstalled,
+    /// No unit file yet.
+    Coming,
     /// The mask of its unit, which is somebody's word against it.
     Masked(PathBuf),
     /// A containerd that can be started.
@@ -129,7 +131,10 @@ impl Kind for Containerd {
             return Ok(Observed::Masked(mask.to_owned()));
         }
         let Some(service) = &unit.service else {
-            return Ok(Observed::NotInstalled);
+            return Ok(match PACKAGES.iter().any(|name| host.will_install(name)) {
+                true => Observed::Coming,
+                false => Observed::NotInstalled,
+            });
         };
         let root = service.option(&["--config", "-c"]).unwrap_or(config::ROOT);
         let root = Path::new(root).to_owned();
@@ -180,6 +185,7 @@ impl Kind for Containerd {
         };
         match observed {
             Observed::NotInstalled => absent(State::blocked(NOT_INSTALLED)),
+            Observed::Coming => absent(State::blocked("after [packages] has installed it")),
             Observed::Masked(path) => absent(State::differs(
                 "masked",
                 "enabled",

@@ -5,7 +5,7 @@ use super::{Run, Runs};
 use crate::error::Result;
 use crate::host::{Host, Prior};
 use crate::journal::{self, Purpose, Record};
-use crate::step::{Owner, Step};
+use crate::step::{Owner, Step, Transaction};
 use crate::undo::{Change, Left, What, changes};
 
 /// The command a journal of several runs is shown with.
@@ -123,6 +123,15 @@ fn step(change: &Change) -> (Step, Prior) {
         What::Rules(tool, undo) => {
             let change = Vec::new();
             (Step::Firewall { tool, change, undo }, Prior::Absent)
+        }
+        What::Package {
+            manager,
+            before,
+            wait,
+        } => {
+            let step = Step::Packages(Transaction::new(manager, wait));
+            let packages = vec![before];
+            (step, Prior::Packages { packages })
         }
     }
 }

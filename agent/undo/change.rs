@@ -9,7 +9,7 @@ use crate::items::Item;
 use crate::items::swap::Area;
 use crate::items::sysctl::same_value;
 use crate::runs::{Did, Run};
-use crate::step::{Access, File, FirewallTool, Step, Undo};
+use crate::step::{Access, File, FirewallTool, Manager, Package, Step, Transaction, Undo};
 
 /// A change that can be taken back.
 #[derive(Debug, Clone)]
@@ -77,6 +77,15 @@ pub enum What {
     Image(String, PathBuf),
     /// Rules that were added to a running firewall: what takes them out.
     Rules(FirewallTool, Vec<String>),
+    /// A package that came, went, changed or was held.
+    Package {
+        /// Whose it is.
+        manager: Manager,
+        /// As it was.
+        before: Package,
+        /// For how long it is waited for another that uses the package manager.
+        wait: u64,
+    },
 }
 
 /// What a step leaves at a path.
@@ -110,7 +119,7 @@ pub fn changes(runs: &[Run]) -> Vec<Change> {
                 changes.join(&did, what);
             }
             if did.ended.is_some() {
-                changes.take_out(did.step);
+                changes.take_out(&did);
             }
         }
     }
@@ -142,7 +151,8 @@ impl Changes {
         did.profile.clone_into(&mut known.profile);
         // Taking back serves what was changed, not a subject of the profile's.
         let itself = what.subject();
-        for subject in did.serves.iter().filter(|subject| **subject != itself) {
+        let serves = what.serves(did).iter();
+        for subject in serves.filter(|subject| **subject != itself) {
             if !known.serves.contains(subject) {
                 known.serves.push(subject.clone());
             }
@@ -166,19 +176,25 @@ impl Changes {
     }
 
     /// Steps that take back what another did leave no change of it.
-    fn take_out(&mut self, step: &Step) {
-        let subject = match step {
+    fn take_out(&mut self, did: &Did<'_>) {
+        let subject = match did.step {
             Step::UnloadModule { name } => What::Module(name.clone()).subject(),
             Step::SwapOn { area, .. } => area.display().to_string(),
             Step::RemoveImage { image, socket } => {
                 What::Image(image.clone(), socket.clone()).subject()
             }
             Step::RemoveRules { tool, rules } => return self.take_rules_out(*tool, rules),
+            // What takes a package back serves that change.
+            Step::Packages(_) => return did.serves.iter().for_each(|at| self.forget(at)),
             _ => return,
         };
+        self.forget(&subject);
+    }
+
+    fn forget(&mut self, subject: &str) {
         if let Some(slot) = self
             .places
-            .get(&subject)
+            .get(subject)
             .and_then(|at| self.all.get_mut(*at))
         {
             *slot = None;
@@ -207,7 +223,7 @@ fn change(did: &Did<'_>, what: What) -> Option<Change> {
     let item = Item::NAMES.iter().find(|name| **name == did.item)?;
     (!what.is_nothing()).then(|| Change {
         item,
-        serves: did.serves.to_vec(),
+        serves: what.serves(did).to_vec(),
         profile: did.profile.to_owned(),
         what,
     })
@@ -280,8 +296,18 @@ fn made(did: &Did<'_>) -> Vec<What> {
             }]
         }
         (Step::Firewall { tool, undo, .. }, _) => vec![What::Rules(*tool, undo.clone())],
+        (Step::Packages(transaction), Prior::Packages { packages }) => of(transaction, packages),
         _ => Vec::new(),
     }
+}
+
+fn of(transaction: &Transaction, packages: &[Package]) -> Vec<What> {
+    let one = |before: &Package| What::Package {
+        manager: transaction.manager,
+        before: before.clone(),
+        wait: transaction.wait,
+    };
+    packages.iter().map(one).collect()
 }
 
 impl What {
@@ -303,6 +329,7 @@ impl What {
             Self::Unit { .. } => 5,
             Self::Module(_) => 6,
             Self::Image(..) => 7,
+            Self::Package { .. } => 8,
         }
     }
 
@@ -314,6 +341,7 @@ impl What {
             Self::Access { path, .. } => format!("mode of {}", path.display()),
             Self::Module(name) => format!("module {name}"),
             Self::Unit { name, .. } => format!("unit {name}"),
+            Self::Package { before, .. } => format!("package {}", before.name),
             Self::Swap(area) => area.path.display().to_string(),
             Self::Image(name, _) => format!("image {name}"),
             Self::Rules(tool, rules) => Step::RemoveRules {
@@ -336,12 +364,26 @@ impl What {
         }
     }
 
+    /// The subjects it served: of all a transaction was for, a package that was asked for is for
+    /// itself, one that was taken along for all.
+    fn serves<'a>(&'a self, did: &Did<'a>) -> &'a [String] {
+        match self {
+            Self::Package { before, .. } if !before.dependency => {
+                std::slice::from_ref(&before.name)
+            }
+            _ => did.serves,
+        }
+    }
+
     /// How well it can be taken back.
     #[must_use]
     pub fn undo(&self) -> Undo {
         match self {
             Self::Path { .. } | Self::Access { .. } | Self::Value { .. } => Undo::Exact,
             Self::Module(name) => Step::LoadModule { name: name.clone() }.undo(),
+            Self::Package { manager, wait, .. } => {
+                Step::Packages(Transaction::new(*manager, *wait)).undo()
+            }
             Self::Swap(area) => Step::SwapOff {
                 area: area.path.clone(),
             }
@@ -370,7 +412,11 @@ impl What {
                 before, left, or, ..
             } => left.is_what_was(before) && or.as_ref().is_none_or(|or| or.is_what_was(before)),
             Self::Unit { before, left, .. } => before == left,
-            Self::Module(_) | Self::Swap(_) | Self::Image(..) | Self::Rules(..) => false,
+            Self::Module(_)
+            | Self::Swap(_)
+            | Self::Image(..)
+            | Self::Rules(..)
+            | Self::Package { .. } => false,
         }
     }
 }
@@ -388,15 +434,8 @@ impl Left {
             | Prior::Modules { .. }
             | Prior::Swap(_)
             | Prior::Unit { .. }
-            | Prior::Images { .. } => None,
-        }
-    }
-
-    /// With mode and owner that an earlier step gave the file and this one kept.
-    fn after(self, earlier: &Self) -> Self {
-        match (self, earlier) {
-            (Self::File(content, None), Self::File(_, kept)) => Self::File(content, *kept),
-            (left, _) => left,
+            | Prior::Images { .. }
+            | Prior::Packages { .. } => None,
         }
     }
 

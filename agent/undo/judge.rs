@@ -4,13 +4,15 @@ use std::path::Path;
 
 use super::Others;
 use super::change::{Change, Left, What, is_same};
+use crate::boot::packages;
+use crate::boot::packages::version::Version;
 use crate::error::Result;
 use crate::finding::{Finding, State};
 use crate::host::{Host, Images, Prior};
 use crate::items::sysctl::same_value;
 use crate::items::{Item, swap};
 use crate::plan::ItemPlan;
-use crate::step::{Access, Aspect, Step};
+use crate::step::{Access, Aspect, Manager, Package, Step, Transaction, Wish};
 
 /// How a change stands.
 enum Stands {
@@ -52,7 +54,11 @@ pub fn add(
     if let Some(step) = step {
         host.lay_over(&step)?;
         match aspect {
-            Aspect::Live => plan.live(step, [subject]),
+            Aspect::Live => match (plan.steps.last_mut(), step) {
+                // All packages in one transaction, as they came.
+                (Some(last), Step::Packages(own)) if last.joins(&own) => last.join(own, subject),
+                (_, step) => plan.live(step, [subject]),
+            },
             Aspect::Boot => plan.boot(step, [subject]),
         }
     }
@@ -85,6 +91,7 @@ fn told(stands: Stands, others: Others, spared: Option<&str>) -> Option<(State, 
     })
 }
 
+/// How it stands, by what it is.
 fn how(host: &Host, what: &What, all: &[Change]) -> Result<Stands> {
     Ok(match what {
         What::Path {
@@ -114,6 +121,11 @@ fn how(host: &Host, what: &What, all: &[Change]) -> Result<Stands> {
             let step = Step::RemoveRules { tool, rules };
             Stands::Ours("added", "taken out".into(), step)
         }
+        What::Package {
+            manager,
+            before,
+            wait,
+        } => of_package(host, *manager, before, *wait)?,
     })
 }
 
@@ -229,6 +241,43 @@ fn of_module(host: &Host, name: &str, all: &[Change]) -> Result<Stands> {
     let name = name.to_owned();
     let step = Step::UnloadModule { name };
     Ok(Stands::Ours("loaded", "not loaded".into(), step))
+}
+
+fn of_package(host: &Host, manager: Manager, before: &Package, wait: u64) -> Result<Stands> {
+    let name = &before.name;
+    let now = packages::installed(host, manager, &[name])?;
+    let now = now.into_iter().next().unwrap_or_default();
+    let version = Some(&now.version).filter(|version| !version.is_empty());
+    let (is_version, is_held) = (version == before.version.as_ref(), now.held == before.held);
+    if is_version && (is_held || before.version.is_none()) {
+        return Ok(Stands::Back);
+    }
+    let mut back = Transaction::new(manager, wait);
+    back.partial = true;
+    let to = match &before.version {
+        None => {
+            back.remove.push(name.clone());
+            "not installed".into()
+        }
+        Some(old) => {
+            if !is_version {
+                back.install.push(Wish {
+                    name: name.clone(),
+                    version: Some(Version::exactly(old)),
+                });
+            }
+            match before.held {
+                true => back.hold.push(name.clone()),
+                false => back.release.extend((!is_held).then(|| name.clone())),
+            }
+            format!("{old}{}", if before.held { ", held" } else { "" })
+        }
+    };
+    Ok(Stands::Ours(
+        "as nodeprep left it",
+        to,
+        Step::Packages(back),
+    ))
 }
 
 fn of_swap(host: &Host, area: &swap::Area) -> Result<Stands> {

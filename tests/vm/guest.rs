@@ -111,6 +111,15 @@ impl Report {
         )
     }
 
+    /// Why something for a subject failed.
+    pub fn error(&self, subject: &str) -> String {
+        let named = |entry: &&Value| {
+            subject == format!("{} {}", text(&entry["item"]), text(&entry["subject"]))
+        };
+        let entry = self.entries().find(named);
+        text(&entry.unwrap_or_else(|| panic!("no {subject}"))["error"]).to_owned()
+    }
+
     /// The steps, in words.
     pub fn steps(&self) -> Vec<&str> {
         self.0["steps"]

@@ -5,6 +5,7 @@ mod containerd;
 mod firewall;
 mod grub;
 mod netfilter;
+mod packages;
 mod preflight;
 mod pristine;
 mod profiles;
@@ -90,5 +91,11 @@ pub const ALL: &[Scenario] = &[
         run: grub::run,
         suites: &["bookworm"],
         always_on: &[],
+    },
+    Scenario {
+        name: "packages",
+        run: packages::run,
+        suites: EVERY,
+        always_on: &["bookworm"],
     },
 ];

@@ -17,7 +17,7 @@ packages=(
     selinux-policy-default policycoreutils
     grub-pc-bin grub2-common
     tzdata chrony cron
-    strace ca-certificates
+    strace ca-certificates gpg gpg-agent
 )
 # hwclock has moved there.
 [ "$suite" = bullseye ] || packages+=(util-linux-extra)
