@@ -13,6 +13,8 @@
 //! ```
 
 pub mod error;
+pub mod secret;
+
 pub mod profile;
 
 pub mod finding;

@@ -439,6 +439,14 @@ impl Left {
         }
     }
 
+    /// With mode and owner that an earlier step gave the file and this one kept.
+    fn after(self, earlier: &Self) -> Self {
+        match (self, earlier) {
+            (Self::File(content, None), Self::File(_, kept)) => Self::File(content, *kept),
+            (left, _) => left,
+        }
+    }
+
     fn is_what_was(&self, before: &Prior) -> bool {
         match (self, before) {
             (Self::Nothing, Prior::Absent) | (Self::Directory, Prior::Directory) => true,
