@@ -179,6 +179,9 @@ registry! {
     swap::Swap,
     // Before all that a policy could refuse.
     selinux::Selinux,
+    // What only the next boot reads.
+    kernel::Kernel,
+    cgroups::Cgroups,
     // Before sysctls: a module brings its keys.
     modules::Modules,
     sysctl::Sysctl,

@@ -1,17 +1,25 @@
 //! The arguments the boot loader will give to the next kernel: /proc/cmdline has those of the last
-//! boot, and a line that somebody changed since then is found only here. Nothing is written.
+//! boot, and a line that somebody changed since then is found only here.
 
-use std::path::Path;
+pub mod edit;
+
+use std::path::{Path, PathBuf};
 
 use super::cmdline;
 use crate::error::Result;
 use crate::finding::Origin;
 use crate::host::Host;
 
+use edit::{Format, Place};
+
 /// Where GRUB's menu is, by the distribution.
 const MENUS: [&str; 2] = ["/boot/grub2/grub.cfg", "/boot/grub/grub.cfg"];
+/// Where EFI's boot loaders are, a directory a vendor.
+const EFI: &str = "/boot/efi/EFI";
 /// Boot loader entries (the Boot Loader Specification), used by EL 8 and later.
 const ENTRIES: &str = "/boot/loader/entries";
+/// What later installed kernels get, where there is such a file (kernel-install(8)).
+const COMMAND_LINE: &str = "/etc/kernel/cmdline";
 /// Where EL 8 keeps what its entries call `$kernelopts`.
 const ENVIRONMENT: &str = "/boot/grub2/grubenv";
 /// What the next grub-mkconfig makes its menu of; Debian reads the directory after the file.
@@ -40,17 +48,83 @@ pub type Line = Vec<Argument>;
 /// # Errors
 /// Where a file of the boot loader cannot be read.
 pub fn lines(host: &Host) -> Result<Vec<Line>> {
-    let mut lines = entries(host)?;
-    for path in MENUS.map(Path::new) {
-        let text = host.text(path)?.unwrap_or_default();
-        lines.extend(menu(path, &text));
-    }
+    let mut lines = present(host)?;
     if lines.is_empty() {
         let text = host.text(Path::new("/proc/cmdline"))?.unwrap_or_default();
         lines.push(running(&text));
     }
     lines.push(defaults(host)?);
     Ok(lines)
+}
+
+/// The arguments of each menu entry that there is, and those that the next menu will be made of; none
+/// where this machine's kernel is started by something else.
+///
+/// # Errors
+/// As [`lines`].
+pub fn known(host: &Host) -> Result<Vec<Line>> {
+    let mut lines = present(host)?;
+    if host.kind(Path::new(DEFAULTS))?.is_some() {
+        lines.push(defaults(host)?);
+    }
+    Ok(lines)
+}
+
+/// The files in which arguments are changed.
+///
+/// # Errors
+/// As [`lines`], and where one is no text.
+pub fn places(host: &Host) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    let mut add = |path: PathBuf, format| -> Result<()> {
+        if let Some(text) = host.exact_text(&path)? {
+            places.push(Place { path, text, format });
+        }
+        Ok(())
+    };
+    for path in entry_files(host)? {
+        add(path, Format::Entry)?;
+    }
+    for path in menu_files(host)? {
+        add(path, Format::Menu)?;
+    }
+    add(DEFAULTS.into(), Format::Defaults)?;
+    add(COMMAND_LINE.into(), Format::CommandLine)?;
+    if places.iter().any(Place::uses_environment) {
+        let path = PathBuf::from(ENVIRONMENT);
+        if let Some(text) = host.exact_text(&path)? {
+            let format = Format::Environment;
+            places.push(Place { path, text, format });
+        }
+    }
+    Ok(places)
+}
+
+fn present(host: &Host) -> Result<Vec<Line>> {
+    let mut lines = entries(host)?;
+    for path in menu_files(host)? {
+        let text = host.text(&path)?.unwrap_or_default();
+        lines.extend(menu(&path, &text));
+    }
+    Ok(lines)
+}
+
+/// GRUB's menus: EL 7 with EFI has its own beside the loader, elsewhere what is there only leads to the
+/// others.
+pub(super) fn menu_files(host: &Host) -> Result<Vec<PathBuf>> {
+    let efi = Path::new(EFI);
+    let vendors = host.list(efi)?;
+    let efi = vendors
+        .iter()
+        .map(|vendor| efi.join(vendor).join("grub.cfg"));
+    Ok(MENUS.iter().map(PathBuf::from).chain(efi).collect())
+}
+
+pub(super) fn entry_files(host: &Host) -> Result<Vec<PathBuf>> {
+    let names = host.list(Path::new(ENTRIES))?;
+    let counts = |name: &&String| name.ends_with(".conf") && !name.contains("-rescue");
+    let names = names.iter().filter(counts);
+    Ok(names.map(|name| Path::new(ENTRIES).join(name)).collect())
 }
 
 /// The arguments of the running kernel.
@@ -72,11 +146,7 @@ pub fn running(text: &str) -> Line {
 
 fn entries(host: &Host) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    for name in host.list(Path::new(ENTRIES))?.iter() {
-        if !name.ends_with(".conf") || name.contains("-rescue") {
-            continue;
-        }
-        let path = Path::new(ENTRIES).join(name);
+    for path in entry_files(host)? {
         let text = host.text(&path)?.unwrap_or_default();
         let mut line = options(&path, &text, "options ");
         if line.iter().any(|argument| argument.key == "$kernelopts") {
@@ -101,18 +171,23 @@ fn options(path: &Path, text: &str, begin: &str) -> Line {
 /// `linux /vmlinuz-… arguments` (also linux16, linuxefi) of every entry but the rescue ones, which
 /// keep the arguments of the day they were made.
 fn menu(path: &Path, text: &str) -> Vec<Line> {
-    let entry = |(index, line): (usize, &str)| {
-        let line = line.trim_start();
-        let (command, rest) = line.split_once(char::is_whitespace)?;
-        let (kernel, rest) = rest.trim_start().split_once(char::is_whitespace)?;
-        let starts = ["linux", "linux16", "linuxefi"].contains(&command);
-        (starts && !kernel.contains("-rescue")).then(|| arguments(path, index + 1, rest))
-    };
+    let entry =
+        |(index, line): (usize, &str)| Some(arguments(path, index + 1, linux_arguments(line)?));
     text.lines().enumerate().filter_map(entry).collect()
 }
 
+/// What a line of a menu gives the kernel it starts, if it starts one.
+fn linux_arguments(line: &str) -> Option<&str> {
+    let (command, rest) = line.trim_start().split_once(char::is_whitespace)?;
+    let (kernel, rest) = rest.trim_start().split_once(char::is_whitespace)?;
+    let starts = ["linux", "linux16", "linuxefi"].contains(&command);
+    let other = ["-rescue", "memtest"]
+        .iter()
+        .any(|name| kernel.contains(name));
+    (starts && !other).then_some(rest)
+}
+
 fn defaults(host: &Host) -> Result<Line> {
-    let mut all = [Line::new(), Line::new()];
     let mut files = vec![Path::new(DEFAULTS).to_owned()];
     let directory = Path::new(DEFAULTS_DIRECTORY);
     let names = host.list(directory)?;
@@ -122,13 +197,22 @@ fn defaults(host: &Host) -> Result<Line> {
             .filter(|name| name.ends_with(".cfg"))
             .map(|name| directory.join(name)),
     );
+    let mut texts = Vec::new();
     for path in files {
         let text = host.text(&path)?.unwrap_or_default();
+        texts.push((path, text));
+    }
+    Ok(defaults_of(&texts))
+}
+
+fn defaults_of(files: &[(PathBuf, String)]) -> Line {
+    let mut all = [Line::new(), Line::new()];
+    for (path, text) in files {
         for (line, variable) in all.iter_mut().zip(VARIABLES) {
-            assign(line, variable, &path, &text);
+            assign(line, variable, path, text);
         }
     }
-    Ok(all.concat())
+    all.concat()
 }
 
 /// Shell assignments to `variable`; one that names a variable (`"$GRUB_CMDLINE_LINUX quiet"`) is

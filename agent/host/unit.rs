@@ -60,13 +60,14 @@ impl Host {
     }
 
     /// Whether a unit is active, also where its program has ended and it remains so; none for units
-    /// of which no file tells, such as timers.
+    /// of which no file tells, such as timers. An active socket has a group where systemd makes it in
+    /// one; another may be active too.
     ///
     /// # Errors
     /// Where what tells cannot be looked up.
     pub fn is_active(&self, unit: &str) -> Result<Option<bool>> {
         if !WITH_PROCESSES.iter().any(|kind| unit.ends_with(kind)) {
-            return Ok(None);
+            return Ok(self.has_group(unit)?.then_some(true));
         }
         if self.is_directory(Path::new(UNITS))? {
             let link = Path::new(UNITS).join(format!("invocation:{unit}"));
@@ -74,13 +75,17 @@ impl Host {
         }
         // Before 235: the group of an active unit stays, with or without processes, and containerd's
         // may stay after it, with those of its containers.
+        self.has_group(unit).map(Some)
+    }
+
+    fn has_group(&self, unit: &str) -> Result<bool> {
         for group in GROUPS.map(Path::new) {
             let list = group.join(unit).join("cgroup.procs");
             if self.kind(&list)?.is_some() {
-                return Ok(Some(true));
+                return Ok(true);
             }
         }
-        Ok(Some(false))
+        Ok(false)
     }
 
     /// Asks systemd.

@@ -31,6 +31,8 @@ pub struct Observed {
     unit: Unit,
     /// Whether it runs; none where no file tells.
     active: Option<bool>,
+    /// One that is active and would start it.
+    waiting: Option<String>,
     /// Why there is no systemd here to ask.
     not_here: Option<&'static str>,
     /// Units that can't run beside it and that the boot starts, with the link.
@@ -62,8 +64,15 @@ impl Kind for Services {
                 Some(Boot::Enabled) => self.rivals(host, &unit)?,
                 _ => Vec::new(),
             };
+            let mut waiting = None;
+            for trigger in &unit.triggers {
+                if host.is_active(&trigger.name)? == Some(true) {
+                    waiting = Some(trigger.name.clone());
+                }
+            }
             all.push(Observed {
                 active: host.is_active(&unit.name)?,
+                waiting,
                 not_here: host.no_live().or(host.no_boot()),
                 rivals,
                 unit,
@@ -133,7 +142,9 @@ impl Observed {
             None => State::not_applicable("the profile does not say"),
         };
         // Of what no file tells, the links were wrong: so may be what runs.
-        let unseen = changed && self.active.is_none() && self.not_here.is_none();
+        let unseen = changed
+            && (self.active.is_none() || !self.unit.triggers.is_empty())
+            && self.not_here.is_none();
         if let Some(run) = wanted.run
             && (unseen || matches!(live, State::Differs { .. }))
         {
@@ -157,6 +168,10 @@ impl Observed {
             (_, Some(false), Run::Running) if ends => {
                 State::not_applicable(format!("{name} ends once it has done its work"))
             }
+            (_, Some(false), Run::Stopped) if let Some(trigger) = &self.waiting => {
+                let from = format!("{trigger} waits to start it");
+                State::differs(from, "stopped", None)
+            }
             (_, Some(true), Run::Running) | (_, Some(false), Run::Stopped) => State::InSync,
             (_, Some(false), Run::Running) => State::differs("not running", "running", None),
             (_, Some(true), Run::Stopped) => State::differs("running", "stopped", None),
@@ -168,13 +183,14 @@ impl Observed {
 
     /// What would start a unit again is stopped before it.
     fn switch(&self, run: Run) -> Vec<Step> {
-        let it = Step::switch(&self.unit.name, run == Run::Running);
-        let triggers = self.unit.triggers.iter();
-        let triggers = triggers.filter(|_| run == Run::Stopped);
+        let on = run == Run::Running;
+        let triggers = self.unit.triggers.iter().filter(|_| !on);
         let mut steps: Vec<Step> = triggers
             .map(|unit| Step::switch(&unit.name, false))
             .collect();
-        steps.push(it);
+        if self.active != Some(on) {
+            steps.push(Step::switch(&self.unit.name, on));
+        }
         steps
     }
 }

@@ -29,11 +29,14 @@ pub(crate) fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
     (dir, host)
 }
 
-/// Findings, then steps, in words.
 fn plan(profile: &str, files: &[(&str, &str)]) -> Vec<String> {
     let services: Services = toml::from_str(profile).unwrap();
     let (_dir, host) = host(files);
-    let plan = services.diff(&services.observe(&host).unwrap());
+    shown(&services.diff(&services.observe(&host).unwrap()))
+}
+
+/// Findings, then steps, in words.
+pub(crate) fn shown(plan: &ItemPlan) -> Vec<String> {
     let show = |state: &State| match state {
         State::InSync => "ok".to_owned(),
         State::Differs { from, origin, .. } => {
@@ -42,6 +45,7 @@ fn plan(profile: &str, files: &[(&str, &str)]) -> Vec<String> {
         }
         State::NotApplicable { .. } => "n/a".into(),
         State::Blocked { .. } => "blocked".into(),
+        State::AfterReboot { .. } => "reboot".into(),
         other => format!("{other:?}"),
     };
     let findings = plan.findings.iter();

@@ -1,29 +1,15 @@
 //! What the item finds and would do, on trees.
 
 use super::*;
-use crate::finding::State;
-use crate::items::services::tests::host;
+use crate::items::services::tests::{host, shown};
 
 /// Findings, then steps and what is due, in words.
 fn plan(profile: &str, files: &[(&str, &str)]) -> Vec<String> {
     let time: Time = toml::from_str(profile).unwrap();
     let (_dir, host) = host(files);
     let plan = time.diff(&time.observe(&host).unwrap());
-    let show = |state: &State| match state {
-        State::InSync => "ok".to_owned(),
-        State::Differs { from, origin, .. } => {
-            let origin = origin.as_ref().map(|origin| format!(" {origin}"));
-            format!("{from}{}", origin.unwrap_or_default())
-        }
-        State::NotApplicable { .. } => "n/a".into(),
-        State::Blocked { .. } => "blocked".into(),
-        other => format!("{other:?}"),
-    };
-    let findings = plan.findings.iter();
-    let findings = findings.map(|f| format!("{}: {}, {}", f.subject, show(&f.live), show(&f.boot)));
-    let steps = plan.steps.iter().map(|planned| planned.step.to_string());
     let dues = plan.due.iter().map(Due::to_string);
-    findings.chain(steps).chain(dues).collect()
+    shown(&plan).into_iter().chain(dues).collect()
 }
 
 const SHANGHAI: (&str, &str) = ("usr/share/zoneinfo/Asia/Shanghai", "TZif2");

@@ -1,5 +1,5 @@
 //! A machine that starts from its disk: what GRUB will give the next kernel, and which kernel that is,
-//! is told before the reboot and is so after it.
+//! is told before the reboot and is so after it; and what we write there is what it gives.
 
 use crate::guest::{self, Report};
 use crate::image::Image;
@@ -18,6 +18,20 @@ state = "permissive"
 [modules]
 load = ["overlay"]
 END
+cat >/root/kernel.toml <<'END'
+schema = "v1alpha1"
+[kernel]
+minimum = "99.1"
+configuration = true
+arguments = ["nodeprep.lab=1", "cgroup_disable=hugetlb"]
+absent = ["quiet", "systemd.unified_cgroup_hierarchy"]
+END
+cat >/root/cgroups.toml <<'END'
+schema = "v1alpha1"
+[cgroups]
+version = 1
+END
+sed 's/= 1/= 2/' /root/cgroups.toml >/root/unified.toml
 echo overlay >/etc/modules-load.d/site.conf
 modprobe overlay
 "#;
@@ -95,6 +109,46 @@ pub fn run(image: &Image) {
     machine.reboot();
     let release = machine.ok("uname -r");
     assert_eq!(booted(machine), format!("/boot/vmlinuz-{release}"));
+    ours(machine);
+}
+
+/// What we write is what GRUB gives, a menu made anew has it too, and all of it is taken back.
+fn ours(machine: &mut Machine) {
+    const FILES: &str = "sha256sum /etc/default/grub /boot/grub/grub.cfg /boot/grub/grubenv";
+    let before = machine.ok(FILES);
+    // Its kernel has the same release as the other: which one runs only its file's name tells.
+    let told = |machine: &mut Machine, command: &str, profile: &str, code: i32| {
+        Report::with(machine, command, &format!("/root/{profile}.toml"), code)
+    };
+    told(machine, "check", "kernel", 2);
+    let steps = told(machine, "apply", "kernel", 3);
+    assert_eq!(steps.steps().len(), 3, "{:?}", steps.steps());
+    assert!(told(machine, "apply", "kernel", 3).steps().is_empty());
+    let bytes = machine.ok("stat -c %s /boot/grub/grubenv");
+    assert_eq!(bytes, "1024");
+    machine.ok("grub-editenv list | grep -q 99.1-lab && grub-script-check /boot/grub/grub.cfg");
+    machine.ok("cp /boot/grub/grub.cfg /root/ours.cfg && update-grub");
+    told(machine, "check", "kernel", 3);
+    machine.reboot();
+    assert_eq!(booted(machine), "/boot/vmlinuz-99.1-lab");
+    machine.ok("grep -q nodeprep.lab=1 /proc/cmdline && ! grep -qw quiet /proc/cmdline");
+    machine.ok("! grep -qw hugetlb /sys/fs/cgroup/cgroup.controllers");
+    machine.ok("cp /root/ours.cfg /boot/grub/grub.cfg");
+    Report::with(machine, "rollback", "", 0);
+    assert_eq!(machine.ok(FILES), before);
+    // Version 1 of cgroups, by Debian 12's systemd, and back.
+    told(machine, "apply", "cgroups", 3);
+    machine.reboot();
+    machine.ok("[ -d /sys/fs/cgroup/memory ] && ! [ -e /sys/fs/cgroup/cgroup.controllers ]");
+    told(machine, "check", "cgroups", 0);
+    told(machine, "apply", "unified", 3);
+    machine.reboot();
+    machine.ok("[ -e /sys/fs/cgroup/cgroup.controllers ]");
+    told(machine, "check", "unified", 0);
+    assert_eq!(
+        machine.ok("grep -c unified /etc/default/grub /boot/grub/grub.cfg || true"),
+        "/etc/default/grub:0\n/boot/grub/grub.cfg:0"
+    );
 }
 
 /// The kernel that GRUB loaded.
