@@ -199,6 +199,8 @@ registry! {
     files::Files,
     // Nothing here needs them open.
     ports::Ports,
+    // Before the file by which it will join.
+    kubelet::Kubelet,
     // Nobody reads its file yet.
     kubeadm::Kubeadm,
     // Last: they ask what the others made.

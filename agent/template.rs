@@ -12,6 +12,7 @@ pub fn header(file: &str) -> String {
         "apt.sources" => include_str!("../templates/apt.sources.hbs"),
         "yum.repo" => include_str!("../templates/yum.repo.hbs"),
         "crictl.yaml" => include_str!("../templates/crictl.yaml.hbs"),
+        "kubelet" => include_str!("../templates/kubelet.hbs"),
         "kubeadm-config.yaml" => include_str!("../templates/kubeadm-config.yaml.hbs"),
         _ => include_str!("../templates/zram-generator.conf.hbs"),
     }

@@ -19,9 +19,9 @@ use crate::plan::ItemPlan;
 use crate::step::{Access, Owner, Step};
 
 use value::{
-    CertificateHash, CertificateKey, CgroupDriver, Documents, Duration, Endpoint, Plain, ProxyMode,
-    Subnets, Token,
+    CertificateHash, CertificateKey, Documents, Duration, Endpoint, ProxyMode, Subnets, Token,
 };
+pub use value::{CgroupDriver, Plain};
 
 /// Where kubeadm's own manual and most guides have it.
 const PATH: &str = "/etc/kubernetes/kubeadm-config.yaml";
