@@ -14,7 +14,7 @@ use crate::run::{Time, times};
 use crate::trace::{self, Cost};
 
 /// The profile that is checked.
-const PROFILE: &str = "kubeadm-control-plane";
+const PROFILE: &str = "kubeadm-base";
 /// Enough for a median that repeats to a few percent.
 const ROUNDS: usize = 101;
 /// Where a process takes a tenth of a second.

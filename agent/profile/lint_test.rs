@@ -92,6 +92,10 @@ const SPEAK: &[(&str, &str)] = &[
         "proxy-modules 5: ip_vs is loaded, which kube-proxy in nftables mode does not use",
     ),
     (
+        "[kubeadm]\nversion = \"1.34.0\"\nproxy_mode = \"ipvs\"\n[modules]\nload = [\"ip_vs\", \"ip_vs_rr\", \"ip_vs_wrr\"]",
+        "proxy-modules 4: kube-proxy in ipvs mode needs ip_vs_sh,",
+    ),
+    (
         "[vars]\nkube_proxy_mode = \"ipvs\"\n[modules]\nload = [\"ip_vs\", \"ip_vs_rr\"]",
         "proxy-modules 3: kube-proxy in ipvs mode needs ip_vs_wrr, ip_vs_sh, which nothing here loads",
     ),

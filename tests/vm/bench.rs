@@ -8,7 +8,7 @@ use crate::image;
 use crate::machine::{Hardware, Machine};
 
 /// The profile that is applied and checked.
-const PROFILE: &str = "kubeadm-control-plane";
+const PROFILE: &str = "kubeadm-base";
 /// The script beside the check.
 const SCRIPT: &str = include_str!("../../benches/check.sh");
 /// What a check must leave as it is, beside every file.

@@ -1,15 +1,10 @@
 //! The main job for anyone to watch, on a machine nobody minds.
 
-use crate::guest;
+use crate::guest::{self, PROFILE};
 use crate::image;
 
 /// What is shown, in order; the host in between is rebooted.
-const BEFORE: [&str; 4] = [
-    "nodeprep plan kubeadm-worker",
-    "nodeprep apply kubeadm-worker",
-    "nodeprep check kubeadm-worker",
-    "nodeprep apply kubeadm-worker",
-];
+const BEFORE: [&str; 4] = ["plan", "apply", "check", "apply"];
 
 /// Boots a machine with swap on and shows plan, apply, check, reboot, check.
 pub fn run() {
@@ -29,12 +24,12 @@ pub fn run() {
         );
     };
     for command in BEFORE {
-        show(&mut machine, command);
+        show(&mut machine, &format!("nodeprep {command} {PROFILE}"));
     }
     println!("\n# reboot");
     machine.reboot();
     show(
         &mut machine,
-        "nodeprep check kubeadm-worker; swapon --show; sysctl net.ipv4.ip_forward",
+        &format!("nodeprep check {PROFILE}; swapon --show; sysctl net.ipv4.ip_forward"),
     );
 }

@@ -34,7 +34,8 @@ macro_rules! without {
     };
 }
 
-const PROFILE: &str = "kubeadm-control-plane";
+/// All that a machine without a network can have.
+const PROFILE: &str = "kubeadm-base";
 /// Moments at which the power fails, and the seed of what is lost then, where nobody says others.
 const MOMENTS: usize = 200;
 const SEED: u64 = 4;

@@ -10,7 +10,7 @@ const IPVS: [&str; 4] = ["ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"];
 
 /// Modules and kube-proxy's mode that do not go together.
 pub fn proxy_modules(settings: &Settings<'_>) -> Vec<ProfileError> {
-    let Some((mode, at)) = settings.var("kube_proxy_mode") else {
+    let Some((mode, at)) = settings.proxy_mode() else {
         return Vec::new();
     };
     let load = settings.strings("modules", "load");

@@ -48,7 +48,18 @@ impl<'a> Settings<'a> {
 
     /// The profile's Kubernetes, where it says so and is one that is known.
     pub fn kubernetes(&self) -> Option<Version> {
-        Version::try_from(self.var("kubernetes_version")?.0).ok()
+        let var = self.var("kubernetes_version").map(|(text, _)| text);
+        let kubeadm = || Some(self.get("kubeadm", "version")?.as_str()?.to_owned());
+        Version::try_from(var.or_else(kubeadm)?).ok()
+    }
+
+    /// How kube-proxy works, where the profile says so.
+    pub fn proxy_mode(&self) -> Option<(String, &'a Span)> {
+        let kubeadm = || {
+            let node = self.get("kubeadm", "proxy_mode")?;
+            Some((node.as_str()?.to_owned(), &node.at))
+        };
+        self.var("kube_proxy_mode").or_else(kubeadm)
     }
 
     /// The value of `key` in `section`.

@@ -1,17 +1,17 @@
 //! Every shipped profile on one machine, one after the other as people change their minds: each is
 //! prepared in one apply, and what the last one wants is there after a reboot.
 
-use crate::guest::{self, Report};
+use crate::guest::{self, CONTROL_PLANE, PROFILE, Report};
 use crate::image::Image;
 
 /// The guide's comes last: it wants most, and less than others of some. No time server can be reached
 /// from here, so nothing is in time.
 const PROFILES: [&str; 5] = [
     "kubeadm-base",
-    "kubeadm-worker",
-    "kubeadm-control-plane",
-    "guide-kubernetes-1.24-worker --skip time",
-    "guide-kubernetes-1.24-control-plane --skip time",
+    PROFILE,
+    CONTROL_PLANE,
+    "guide-kubernetes-1.24-worker --skip time,images",
+    "guide-kubernetes-1.24-control-plane --skip time,images",
 ];
 
 pub fn run(image: &Image) {

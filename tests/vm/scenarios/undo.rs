@@ -1,7 +1,7 @@
 //! Everything is taken back: by hand, by the guard of a run that nobody confirmed (in time, and
 //! across a reboot), and after runs that were killed. Two boots.
 
-use crate::guest::{self, Report};
+use crate::guest::{self, PROFILE, Report};
 use crate::image::Image;
 use crate::machine::Machine;
 
@@ -66,7 +66,7 @@ fn by_hand(machine: &mut Machine, bare: &str) {
 /// A run that is confirmed stays, and until then no other begins.
 fn confirmed(machine: &mut Machine) {
     Report::of(machine, "apply --confirm 1h", 0);
-    let other = machine.run("nodeprep apply kubeadm-worker");
+    let other = machine.run(&format!("nodeprep apply {PROFILE}"));
     assert_eq!(other.code, 75, "{}", other.stderr);
     machine.ok("nodeprep confirm && ! ls /etc/systemd/system/nodeprep-guard.*");
     Report::of(machine, "check", 0);
@@ -76,9 +76,11 @@ fn confirmed(machine: &mut Machine) {
 
 /// Killed at moments all over a run, one after the other: the last apply finishes what is left.
 fn killed(machine: &mut Machine, bare: &str) {
-    machine.ok("for time in 0.02 0.05 0.1 0.2 0.3 0.5 0.8 1.2; do
-             timeout -s KILL $time nodeprep -q apply kubeadm-worker >/dev/null 2>&1 || true
-         done");
+    machine.ok(&format!(
+        "for time in 0.02 0.05 0.1 0.2 0.3 0.5 0.8 1.2; do
+             timeout -s KILL $time nodeprep -q apply {PROFILE} >/dev/null 2>&1 || true
+         done"
+    ));
     Report::of(machine, "apply", 0);
     Report::of(machine, "check", 0);
     machine.ok("! find / -xdev -name '.*.nodeprep-*' | grep .");
