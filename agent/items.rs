@@ -190,6 +190,12 @@ registry! {
     // The host's name before /etc/hosts, where it is to resolve, and both before what looks names up.
     hostname::Hostname,
     hosts::Hosts,
+    // Before images are pulled.
+    dns::Dns,
+    // Before a runtime makes interfaces.
+    network_manager::NetworkManager,
+    // Before containerd, whose restart then serves both.
+    limits::Limits,
     // Needs the modules and keys.
     containerd::Containerd,
     // After all whose files they read.

@@ -303,6 +303,11 @@ pub enum Due {
         /// The directory.
         prefix: PathBuf,
     },
+    /// A unit reads its files again; one that can't is restarted.
+    Reload {
+        /// The unit's name.
+        unit: String,
+    },
     /// A unit is restarted, or started, and waited for. Where it does not come back, the files that
     /// were written for it get their old content, and it is restarted once more.
     Restart {
@@ -549,6 +554,7 @@ impl fmt::Display for Due {
         match self {
             Self::DaemonReload => f.write_str("systemd daemon-reload"),
             Self::Tmpfiles { prefix } => write!(f, "systemd-tmpfiles for {}", prefix.display()),
+            Self::Reload { unit } => write!(f, "reload {unit}"),
             Self::Restart { unit, ready } => {
                 write!(f, "restart {unit}")?;
                 match ready {

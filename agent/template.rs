@@ -6,6 +6,10 @@ pub fn header(file: &str) -> String {
     match file {
         "sysctl.conf" => include_str!("../templates/sysctl.conf.hbs"),
         "modules-load.conf" => include_str!("../templates/modules-load.conf.hbs"),
+        "networkmanager.conf" => include_str!("../templates/networkmanager.conf.hbs"),
+        "unmanaged.network" => include_str!("../templates/unmanaged.network.hbs"),
+        "dns.conf" => include_str!("../templates/dns.conf.hbs"),
+        "limits.conf" => include_str!("../templates/limits.conf.hbs"),
         "journald.conf" => include_str!("../templates/journald.conf.hbs"),
         "containerd.toml" => include_str!("../templates/containerd.toml.hbs"),
         "hosts.toml" => include_str!("../templates/hosts.toml.hbs"),

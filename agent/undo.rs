@@ -65,6 +65,7 @@ fn dues(host: &Host, runs: &[Run], item: &str) -> Vec<Due> {
     for (_, due, ran) in of.filter(|(of, ..)| *of == item) {
         match due {
             Due::DaemonReload | Due::HardwareClock => drop(dues.insert(due.clone())),
+            Due::Reload { unit } => drop(dues.insert(Due::Reload { unit: unit.clone() })),
             // The first run that touched it knows how it was.
             Due::Restart { unit, .. } if stopped.contains(unit) => {}
             Due::Restart { unit, .. } if ran => {

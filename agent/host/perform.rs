@@ -226,6 +226,10 @@ impl Host {
                 self.running()?
                     .run(&["systemd-tmpfiles", "--create", &prefix])
             }
+            // By this name since systemd 218 at least, and in all later ones (systemctl(1)).
+            Due::Reload { unit } => self
+                .running()?
+                .run(&["systemctl", "reload-or-restart", unit]),
             Due::Restart { unit, ready } => self.running()?.restart(unit, ready.as_ref()),
             Due::Stop { unit } => self.running()?.run(&["systemctl", "stop", unit]),
             Due::HardwareClock => self.running()?.set_hardware_clock(),

@@ -28,6 +28,15 @@ const COMM_LENGTH: usize = 15;
 /// Start times are known to 10 ms, file times to a tick of the kernel, which is no longer.
 pub const BLUR: Duration = Duration::from_millis(20);
 
+/// A process that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number, which names its directory in /proc.
+    pub id: String,
+    /// When it started, since the boot.
+    ticks: u64,
+}
+
 impl Host {
     /// When a file or directory last changed, in content, name or mode; for a link the later of the
     /// link and what it names. None where there is nothing. A file moved into place keeps its old
@@ -71,6 +80,20 @@ impl Host {
     /// # Errors
     /// Where that cannot be told: no cgroups, or a /proc that hides other users' processes.
     pub fn started(&self, unit: &str, program: &str) -> Result<Option<SystemTime>> {
+        let Some(process) = self.process(unit, program)? else {
+            return Ok(None);
+        };
+        let since_boot = Duration::from_millis(process.ticks.saturating_mul(1000 / USER_HZ));
+        let started = self.booted()?.checked_add(since_boot);
+        let wrong = || trouble!("/proc/{}/stat: not as proc(5) has it", process.id);
+        started.map(Some).ok_or_else(wrong)
+    }
+
+    /// The process `program` of a service of the system; none where it does not run.
+    ///
+    /// # Errors
+    /// As [`Host::started`].
+    pub fn process(&self, unit: &str, program: &str) -> Result<Option<Process>> {
         let mut hidden = None;
         let name = program.get(..COMM_LENGTH).unwrap_or(program);
         for process in self.processes_of(unit)?.lines() {
@@ -83,9 +106,8 @@ impl Host {
             let wrong = || trouble!("{}: not as proc(5) has it", path.display());
             let (found, ticks) = name_and_start(&stat).ok_or_else(wrong)?;
             if found == name {
-                let since_boot = Duration::from_millis(ticks.saturating_mul(1000 / USER_HZ));
-                let started = self.booted()?.checked_add(since_boot);
-                return started.map(Some).ok_or_else(wrong);
+                let id = process.to_owned();
+                return Ok(Some(Process { id, ticks }));
             }
         }
         match hidden {

@@ -2,6 +2,7 @@
 
 mod break_each;
 mod containerd;
+mod files;
 mod firewall;
 mod grub;
 mod netfilter;
@@ -95,6 +96,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "packages",
         run: packages::run,
+        suites: EVERY,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "files",
+        run: files::run,
         suites: EVERY,
         always_on: &["bookworm"],
     },
