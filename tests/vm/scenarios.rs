@@ -5,6 +5,7 @@ mod containerd;
 mod files;
 mod firewall;
 mod grub;
+mod kubernetes;
 mod netfilter;
 mod packages;
 mod preflight;
@@ -84,6 +85,12 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "units",
         run: units::run,
+        suites: EVERY,
+        always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "kubernetes",
+        run: kubernetes::run,
         suites: EVERY,
         always_on: &["bookworm"],
     },
