@@ -29,7 +29,7 @@ mod walk;
 mod write;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -83,6 +83,7 @@ pub struct Host {
     rules: OnceCell<Rc<Ruleset>>,
     kernels: RefCell<HashMap<String, Rc<Modules>>>,
     usr_merged: OnceCell<bool>,
+    rpm: RefCell<Option<Rc<BTreeMap<String, String>>>>,
 }
 
 impl Host {
@@ -127,6 +128,7 @@ impl Host {
             rules: OnceCell::new(),
             kernels: RefCell::default(),
             usr_merged: OnceCell::new(),
+            rpm: RefCell::default(),
         }
     }
 
@@ -138,6 +140,7 @@ impl Host {
         self.rules.take();
         self.runtimes.get_mut().clear();
         self.kernels.get_mut().clear();
+        *self.rpm.get_mut() = None;
     }
 
     /// Why this host has no running system to ask, where it has none.

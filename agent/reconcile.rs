@@ -126,6 +126,9 @@ pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<
     } else {
         before.clone()
     };
+    if let Err(error) = host.remember_packages() {
+        performer.deeds.trouble.push(error.to_string());
+    }
     Ok(account(&before, &after, performer.deeds))
 }
 

@@ -59,6 +59,9 @@ pub(super) struct Answers {
     /// Modes and owners that a checkout does not keep.
     #[serde(default)]
     pub access: BTreeMap<PathBuf, Access>,
+    /// rpm's packages with their versions.
+    #[serde(default)]
+    pub rpm: BTreeMap<String, String>,
     /// The packet filter's rules.
     #[serde(default)]
     pub rules: Ruleset,

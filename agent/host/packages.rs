@@ -108,7 +108,7 @@ fn explain(argv: &[&str], failure: &Failure) -> Error {
 
 fn complaints(said: &str) -> String {
     // apt's and dpkg's, then dnf's, yum's and rpm's.
-    const TELLING: [&str; 10] = [
+    const TELLING: [&str; 9] = [
         "E: ",
         "W: ",
         "dpkg: ",
@@ -117,7 +117,6 @@ fn complaints(said: &str) -> String {
         "error:",
         "No match",
         "No package",
-        "Unable",
         "Failed",
     ];
     let is_telling = |line: &&str| {

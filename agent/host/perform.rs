@@ -89,6 +89,7 @@ impl Host {
     pub fn prior(&self, step: &Step) -> Result<Prior> {
         // The step before may have changed what was read.
         self.read.borrow_mut().clear();
+        *self.rpm.borrow_mut() = None;
         match step {
             Step::WriteFile {
                 path,

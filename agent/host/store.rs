@@ -73,6 +73,11 @@ impl Host {
     /// # Errors
     /// Where it cannot be written.
     pub fn replace_journal(&self, id: &str, content: Vec<u8>) -> Result<()> {
+        self.replace_ours(&journal::path(id), content)
+    }
+
+    /// Replaces a file of ours as a whole.
+    pub(super) fn replace_ours(&self, path: &Path, content: Vec<u8>) -> Result<()> {
         let file = crate::step::File {
             content,
             mode: 0o600,
@@ -80,8 +85,7 @@ impl Host {
             gid: nix::unistd::getegid().as_raw(),
             attributes: Vec::new(),
         };
-        let path = journal::path(id);
-        self.restore(&path, &file, &self.found(&path)?)
+        self.restore(path, &file, &self.found(path)?)
     }
 
     /// Removes what runs left that were cut off while they replaced a journal.

@@ -160,10 +160,12 @@ impl Kind for Packages {
     }
 
     fn wants(&self, subject: &str) -> bool {
-        let Self(Section {
-            present, absent, ..
-        }) = self;
-        let all = present.iter().chain(absent);
+        let Self(section) = self;
+        let locks = [Manager::Dnf, Manager::Yum].map(versionlock);
+        if !section.held.is_empty() && locks.contains(&Some(subject)) {
+            return true;
+        }
+        let all = section.present.iter().chain(&section.absent);
         all.into_iter()
             .any(|need| self.called(need).any(|name| name == subject))
     }
@@ -232,6 +234,17 @@ impl Packages {
             now: Installed::default(),
         };
         let mut all: Vec<Package> = present.chain(absent).map(package).collect();
+        let locks = manager
+            .and_then(versionlock)
+            .filter(|_| !section.held.is_empty());
+        all.extend(locks.map(|plugin| Package {
+            name: Ok(plugin.to_owned()),
+            wanted: Wanted::Present {
+                version: None,
+                held: false,
+            },
+            now: Installed::default(),
+        }));
         // Two needs may be one package (ip and tc are): the first one's version counts.
         let mut known = BTreeSet::new();
         all.retain(|one| known.insert(one.name.clone()));
@@ -242,6 +255,15 @@ impl Packages {
     fn called<'a>(&'a self, need: &'a Name) -> impl Iterator<Item = String> + 'a {
         let families = [Manager::Apt, Manager::Dnf].into_iter();
         families.filter_map(move |one| needs::called(need, &self.0.names, Some(one)))
+    }
+}
+
+/// The package that lets this one hold others, where it can't by itself.
+fn versionlock(manager: Manager) -> Option<&'static str> {
+    match manager {
+        Manager::Apt | Manager::Dnf5 => None,
+        Manager::Dnf => Some("python3-dnf-plugin-versionlock"),
+        Manager::Yum => Some("yum-plugin-versionlock"),
     }
 }
 
@@ -376,6 +398,8 @@ mod tests {
     fn what_left_the_profile_is_known_by_every_familys_name() {
         let packages = section("present = [\"conntrack\"]").unwrap();
         assert!(packages.wants("conntrack-tools") && packages.wants("conntrack"));
-        assert!(!packages.wants("socat"));
+        assert!(!packages.wants("socat") && !packages.wants("yum-plugin-versionlock"));
+        let held = section("present = [\"a\"]\nheld = [\"a\"]").unwrap();
+        assert!(held.wants("yum-plugin-versionlock"));
     }
 }

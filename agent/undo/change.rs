@@ -109,9 +109,11 @@ pub fn changes(runs: &[Run]) -> Vec<Change> {
     let mut changes = Changes::default();
     for run in runs {
         // A step that failed left things as they were; only a file may have its new name where that
-        // could not be made durable, and a value be written where it could not be read back.
+        // could not be made durable, a value be written where it could not be read back, and some of
+        // the packages be installed.
         let done = |did: &Did<'_>| {
-            let unsure = did.step.file().is_some() || matches!(did.step, Step::WriteKernel { .. });
+            let unsure = did.step.file().is_some()
+                || matches!(did.step, Step::WriteKernel { .. } | Step::Packages(_));
             unsure || !matches!(did.ended, Some(Err(_)))
         };
         for did in run.steps().into_iter().filter(done) {
@@ -185,6 +187,7 @@ impl Changes {
             }
             Step::RemoveRules { tool, rules } => return self.take_rules_out(*tool, rules),
             // What takes a package back serves that change.
+            Step::Packages(_) if did.ended != Some(Ok(())) => return,
             Step::Packages(_) => return did.serves.iter().for_each(|at| self.forget(at)),
             _ => return,
         };

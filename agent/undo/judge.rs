@@ -257,6 +257,9 @@ fn of_package(host: &Host, manager: Manager, before: &Package, wait: u64) -> Res
     let to = match &before.version {
         None => {
             back.remove.push(name.clone());
+            // dpkg forgets that with the package, a list of locks does not.
+            let stays = manager != Manager::Apt && now.held;
+            back.release.extend(stays.then(|| name.clone()));
             "not installed".into()
         }
         Some(old) => {
