@@ -198,18 +198,17 @@ registry! {
     limits::Limits,
     // Needs the modules and keys.
     containerd::Containerd,
-    // After all whose files they read.
-    services::Services,
     time::Time,
     // After all that might edit a file it is not to edit as well.
     files::Files,
-    // Nothing here needs them open.
-    ports::Ports,
     // Before the file by which it will join.
     kubelet::Kubelet,
     // Nobody reads its file yet.
     kubeadm::Kubeadm,
-    // Last: they ask what the others made.
+    // Starts what all of these are read by.
+    services::Services,
+    // From here on they ask what the others made. Nothing here needs the ports open.
+    ports::Ports,
     crictl::Crictl,
     images::Images,
 }

@@ -23,6 +23,8 @@ pub struct Overlay {
     files: BTreeMap<PathBuf, Planned>,
     modules: BTreeSet<String>,
     packages: BTreeSet<String>,
+    /// Units that planned steps will have stopped.
+    stopped: BTreeSet<String>,
 }
 
 impl Overlay {
@@ -129,13 +131,15 @@ impl Host {
                 let names = transaction.install.iter().map(|wish| wish.name.clone());
                 self.overlay.packages.extend(names);
             }
+            Step::StopUnit { unit } => {
+                self.overlay.stopped.insert(unit.clone());
+            }
             Step::WriteKernel { .. }
             | Step::UnloadModule { .. }
             | Step::SetAccess { .. }
             | Step::SwapOff { .. }
             | Step::SwapOn { .. }
             | Step::StartUnit { .. }
-            | Step::StopUnit { .. }
             | Step::Firewall { .. }
             | Step::RemoveRules { .. }
             | Step::PullImage { .. }
@@ -145,6 +149,13 @@ impl Host {
             | Step::RefreshPackages(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether a planned step will have stopped this unit: what it made of the running system is then
+    /// not known before.
+    #[must_use]
+    pub fn will_stop(&self, unit: &str) -> bool {
+        self.overlay.stopped.contains(unit)
     }
 
     /// Whether a planned step will have loaded this module.

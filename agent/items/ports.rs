@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::{Explain, Kind};
+use super::{Explain, Kind, Stage};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, State};
 use crate::firewall::walk::Refusal;
@@ -30,6 +30,14 @@ use ufw::Ufw;
 
 /// Chains by which firewalld's iptables backend is known.
 const ZONES: [&str; 2] = ["INPUT_ZONES", "FORWARD_IN_ZONES"];
+
+/// Services whose end takes their rules away.
+const SERVICES: [&str; 4] = [
+    "firewalld.service",
+    "ufw.service",
+    "iptables.service",
+    "nftables.service",
+];
 
 /// `[ports]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,10 +61,14 @@ pub struct Observed {
     loaders: std::result::Result<Vec<Loader>, String>,
     firewalld: Option<Firewalld>,
     ufw: Option<Ufw>,
+    /// A service of the firewall that is going to be stopped.
+    waits_for: Option<&'static str>,
 }
 
 impl Kind for Ports {
     type Observed = Observed;
+    // A firewall's service that was stopped or started before has left other rules.
+    const STAGE: Stage = Stage::Use;
     const EXPLAIN: Explain = Explain {
         why: "the control plane, the kubelet, node ports and the overlay are reached from other \
               hosts; a firewall that drops their packets shows as time-outs in kubeadm join, in \
@@ -88,6 +100,7 @@ impl Kind for Ports {
             firewalld: Firewalld::observe(host)?,
             ufw,
             live,
+            waits_for: SERVICES.into_iter().find(|unit| host.will_stop(unit)),
         })
     }
 
@@ -149,6 +162,10 @@ impl Ports {
 impl Observed {
     fn live(&self, opening: &Opening) -> State {
         match &self.live {
+            _ if self.waits_for.is_some() => {
+                let unit = self.waits_for.unwrap_or_default();
+                State::blocked(format!("after {unit} is stopped"))
+            }
             Ok(_) if self.is_loading() => {
                 State::differs("firewalld is loading its rules", "accepted", None)
             }

@@ -42,6 +42,7 @@ fn observed(live: Ruleset, loaders: Vec<Loader>) -> Observed {
         loaders: Ok(loaders),
         firewalld: None,
         ufw: None,
+        waits_for: None,
     }
 }
 

@@ -84,6 +84,7 @@ pub fn run(image: &Image) {
     broken(machine);
     bad(machine);
     followed(machine);
+    firewall(machine);
     machine.reboot();
     told(machine, "check", "units", 0);
     as_wanted(machine);
@@ -183,4 +184,18 @@ fn followed(machine: &mut Machine) {
     machine.ok("for _ in $(seq 120); do nodeprep -q check /root/time.toml && exit 0; sleep 0.5; done; chronyc tracking; exit 1");
     machine.ok("[ \"$(timedatectl show -p NTPSynchronized --value)\" = yes ]");
     machine.ok("kill $(cat /run/lab-server.pid)");
+}
+
+/// A firewalld that goes takes its rules along before the ports are looked at: one apply is enough.
+fn firewall(machine: &mut Machine) {
+    machine.ok("printf 'schema = \"v1alpha1\"\n[services]\nfirewalld = \"disabled\"\n[ports]\nopen = [\"6443/tcp\"]\n' >/root/firewall.toml");
+    machine.ok("systemctl -q enable --now firewalld");
+    let plan = told(machine, "check", "firewall", 2);
+    assert_eq!(plan.aspect("ports 6443/tcp", "live").0, "blocked");
+    told(machine, "apply", "firewall", 0);
+    machine.ok("! systemctl -q is-active firewalld && ! systemctl -q is-enabled firewalld");
+    assert!(told(machine, "apply", "firewall", 0).steps().is_empty());
+    Report::with(machine, "rollback", "", 0);
+    machine.ok("systemctl -q is-active firewalld && systemctl -q is-enabled firewalld");
+    machine.ok("systemctl -q disable --now firewalld");
 }
