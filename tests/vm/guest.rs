@@ -10,9 +10,11 @@ use crate::machine::{Hardware, Machine};
 use crate::program;
 
 /// The profile of the scenarios, and a control plane's: as they are shipped, but for what a machine
-/// without a network can't have, images from a registry and the time from a server.
-pub const PROFILE: &str = r#"kubeadm-worker --set 'remove=["images", "time"]'"#;
-pub const CONTROL_PLANE: &str = r#"kubeadm-control-plane --set 'remove=["images", "time"]'"#;
+/// without a network can't have: images from a registry, the time from a server, a name server, and a
+/// kubelet.
+pub const PROFILE: &str = r#"kubeadm-worker --set 'remove=["images", "time", "dns", "kubelet"]'"#;
+pub const CONTROL_PLANE: &str =
+    r#"kubeadm-control-plane --set 'remove=["images", "time", "dns", "kubelet"]'"#;
 
 /// An nftables firewall that lets ssh in and nothing else.
 pub const NFTABLES: &str = "cat >/etc/nftables.conf <<'END'

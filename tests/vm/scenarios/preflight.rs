@@ -8,11 +8,11 @@ use crate::guest;
 use crate::image::Image;
 use crate::machine::{Hardware, Machine};
 
-/// As a site writes it. No registry and no time server can be reached from the lab.
+/// As a site writes it; see `guest::PROFILE`.
 const SITE: &str = r#"cat >/root/site.toml <<'END'
 schema = "v1alpha1"
 extends = ["kubeadm-control-plane"]
-remove = ["images", "time"]
+remove = ["images", "time", "dns", "kubelet"]
 END"#;
 const PROFILE: &str = "/root/site.toml";
 
