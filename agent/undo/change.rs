@@ -237,36 +237,38 @@ fn is_frame(line: &str) -> bool {
     line.starts_with('*') || line == "COMMIT" || line.starts_with("--zone=")
 }
 
+/// What a step leaves at which path.
+fn left(step: &Step) -> Option<(&Path, Left)> {
+    Some(match step {
+        Step::WriteFile {
+            path,
+            content,
+            access,
+            ..
+        } => (path, Left::File(content.clone(), *access)),
+        Step::RestoreFile { path, file } => (path, Left::Restored(file.clone())),
+        Step::WriteLink { path, target } => (path, Left::Link(target.clone())),
+        Step::MakeDirectory { path } => (path, Left::Directory),
+        Step::RemoveFile { path } | Step::RemoveDirectory { path } => (path, Left::Nothing),
+        _ => return None,
+    })
+}
+
 fn made(did: &Did<'_>) -> Vec<What> {
     let unsure = did.ended != Some(Ok(()));
-    let path = |path: &Path, left: Left| {
+    if let Some((path, left)) = left(did.step) {
         let path = match did.prior {
             Prior::File { path, .. } => path,
             _ => path,
         };
-        vec![What::Path {
+        return vec![What::Path {
             path: path.to_owned(),
             before: did.prior.clone(),
             left,
             or: unsure.then(|| Left::found(did.prior)).flatten(),
-        }]
-    };
+        }];
+    }
     match (did.step, did.prior) {
-        (
-            Step::WriteFile {
-                path: at,
-                content,
-                access,
-                ..
-            },
-            _,
-        ) => path(at, Left::File(content.clone(), *access)),
-        (Step::RestoreFile { path: at, file }, _) => path(at, Left::Restored(file.clone())),
-        (Step::WriteLink { path: at, target }, _) => path(at, Left::Link(target.clone())),
-        (Step::MakeDirectory { path: at }, _) => path(at, Left::Directory),
-        (Step::RemoveFile { path: at } | Step::RemoveDirectory { path: at }, _) => {
-            path(at, Left::Nothing)
-        }
         (Step::SetAccess { path, access }, Prior::Access(before)) => vec![What::Access {
             path: path.clone(),
             before: *before,
