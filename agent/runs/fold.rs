@@ -56,19 +56,27 @@ fn records(runs: &[Run]) -> Vec<Record> {
             records.push(due.clone());
         }
     }
-    for (index, change) in changes(runs).into_iter().enumerate() {
-        let number = index + 1;
-        let (step, prior) = step(&change);
-        records.push(Record::Step {
-            number,
-            item: change.item.into(),
-            profile: Some(change.profile),
-            serves: change.serves,
-            step,
-            prior,
-        });
-        let error = None;
-        records.push(Record::Done { number, error });
+    let mut number = 0;
+    for change in changes(runs) {
+        // One for each profile; joined again, the first says what was there before.
+        let mut profiles = change.profiles.clone();
+        profiles.sort_unstable();
+        profiles.dedup();
+        debug_assert!(!profiles.is_empty(), "a step serves something");
+        for profile in profiles {
+            number += 1;
+            let (step, prior) = step(&change);
+            records.push(Record::Step {
+                number,
+                item: change.item.into(),
+                serves: change.served_for(&profile).cloned().collect(),
+                profile: Some(profile),
+                step,
+                prior,
+            });
+            let error = None;
+            records.push(Record::Done { number, error });
+        }
     }
     records
 }

@@ -18,8 +18,8 @@ pub struct Change {
     pub item: &'static str,
     /// The item's subjects it served.
     pub serves: Vec<String>,
-    /// The profile of the run that made it.
-    pub profile: String,
+    /// For each of them, the profile of the run that last served it.
+    pub profiles: Vec<String>,
     /// The change.
     pub what: What,
 }
@@ -150,15 +150,7 @@ impl Changes {
             *slot = change(did, what);
             return;
         };
-        did.profile.clone_into(&mut known.profile);
-        // Taking back serves what was changed, not a subject of the profile's.
-        let itself = what.subject();
-        let serves = what.serves(did).iter();
-        for subject in serves.filter(|subject| **subject != itself) {
-            if !known.serves.contains(subject) {
-                known.serves.push(subject.clone());
-            }
-        }
+        known.serve(did, &what);
         match (&mut known.what, what) {
             (What::Path { left, or, .. }, What::Path { left: l, or: o, .. }) => {
                 (*left, *or) = (l.after(left), o);
@@ -221,13 +213,38 @@ impl Changes {
     }
 }
 
+impl Change {
+    /// Adds the subjects of one more step for it.
+    fn serve(&mut self, did: &Did<'_>, what: &What) {
+        // Taking back serves what was changed, not a subject of the profile's.
+        let itself = what.subject();
+        for subject in what.serves(did).iter().filter(|one| **one != itself) {
+            let known = self.serves.iter().position(|other| other == subject);
+            match known.and_then(|at| self.profiles.get_mut(at)) {
+                Some(profile) => did.profile.clone_into(profile),
+                None => {
+                    self.serves.push(subject.clone());
+                    self.profiles.push(did.profile.to_owned());
+                }
+            }
+        }
+    }
+
+    /// The subjects that were last served for a profile.
+    pub fn served_for(&self, profile: &str) -> impl Iterator<Item = &String> {
+        let all = self.serves.iter().zip(&self.profiles);
+        all.filter(move |(_, of)| *of == profile)
+            .map(|(subject, _)| subject)
+    }
+}
+
 fn change(did: &Did<'_>, what: What) -> Option<Change> {
     // What a later program's item did is that program's to take back.
     let item = Item::NAMES.iter().find(|name| **name == did.item)?;
     (!what.is_nothing()).then(|| Change {
         item,
         serves: what.serves(did).to_vec(),
-        profile: did.profile.to_owned(),
+        profiles: vec![did.profile.to_owned(); what.serves(did).len()],
         what,
     })
 }

@@ -25,14 +25,14 @@ pub struct Gone {
 #[must_use]
 pub fn gone(runs: &[Run], wanted: &Wanted<'_>) -> Gone {
     let mut all = Gone::default();
-    let ours = |change: &Change| change.profile == wanted.profile;
-    for change in changes(runs).into_iter().filter(ours) {
+    for change in changes(runs) {
         let item = wanted.items.iter().find(|item| item.name() == change.item);
-        let gone = unwanted(item, &change);
+        let gone = unwanted(item, &change, wanted.profile);
         let stays = gone.len() < change.serves.len();
+        let alone = change.served_for(wanted.profile).count() == change.serves.len();
         match &change.what {
             _ if gone.is_empty() => {}
-            What::Path { .. } if stays => all.in_part.push((change, gone)),
+            What::Path { .. } if stays && alone => all.in_part.push((change, gone)),
             What::Rules(tool, lines) if stays => {
                 let of = |opening: &String| rule::removals(*tool, lines, opening);
                 let parts = gone.iter().map(of).filter(|lines| !lines.is_empty());
@@ -41,7 +41,7 @@ pub fn gone(runs: &[Run], wanted: &Wanted<'_>) -> Gone {
                     ..change.clone()
                 }));
             }
-            // What still serves another stays.
+            // What still serves another stays, and a file that other profiles have lines in.
             _ if stays => {}
             _ => all.whole.push(change),
         }
@@ -84,16 +84,18 @@ impl Gone {
     }
 }
 
-/// The subjects a change served that are no longer wanted.
-fn unwanted(item: Option<&Item>, change: &Change) -> Vec<String> {
+/// The subjects a change served for this profile that it no longer wants.
+fn unwanted(item: Option<&Item>, change: &Change, profile: &str) -> Vec<String> {
     let is_wanted = |subject: &&String| {
         item.is_some_and(|item| match &change.what {
             What::Path { path, .. } => item.wants_file(path) && item.wants(subject),
             _ => item.wants(subject),
         })
     };
-    let gone = change.serves.iter().filter(|subject| !is_wanted(subject));
-    gone.cloned().collect()
+    let gone = change.served_for(profile);
+    gone.filter(|subject| !is_wanted(subject))
+        .cloned()
+        .collect()
 }
 
 /// A file that also serves subjects that stay: it gets back what it had, and from that on what the

@@ -9,7 +9,7 @@ use crate::tree::{Image, leftovers};
 trials!(
     anyone: [
         a_cut_off_run_is_finished, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
-        what_left_the_profile_goes, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
+        what_left_the_profile_goes, another_profile, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
         a_damaged_journal, a_torn_first_record, a_second_run_that_never_began, a_rollback_that_was_cut_off, a_second_run_that_was_cut_off,
         applied_again_after_a_rollback_that_was_cut_off, a_file_that_others_removed,
     ],
@@ -175,6 +175,27 @@ fn what_left_the_profile_goes() {
     image.past(&["remove"]).exits(0);
     assert_eq!(image.read(FILE), b"# before\n");
     assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+/// Each has lines of its own in the one file: neither takes the other's away.
+fn another_profile() {
+    let image = image();
+    image.run("apply").exits(0);
+    let other = PROFILE
+        .replace("\"p\"", "\"q\"")
+        .replace("kernel.panic\" = 10", "vm.swappiness\" = 0");
+    image.profile(&other);
+    image.run("apply").exits(0).says(&["1 fixed"]);
+    image.run("check").exits(0);
+    image.profile(PROFILE);
+    image.run("apply").exits(0);
+    let both = String::from_utf8(image.read(FILE)).unwrap();
+    assert!(
+        both.contains("kernel.panic") && both.contains("vm.swappiness"),
+        "{both}"
+    );
+    image.past(&["remove"]).exits(0);
+    assert!(!image.root().join(FILE).exists());
 }
 
 fn a_file_renamed() {
