@@ -192,7 +192,11 @@ impl Dns {
                 .iter()
                 .map(|Domain(name)| name.as_str())
                 .collect();
-            return State::differs(found.join(" "), to.join(" "), origin);
+            let from = match found.is_empty() {
+                true => "none".to_owned(),
+                false => found.join(" "),
+            };
+            return State::differs(from, to.join(" "), origin);
         }
         if found.len() > MOST_DOMAINS || letters > MOST_LETTERS {
             let from = format!("{} domains of {letters} letters", found.len());
