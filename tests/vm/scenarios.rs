@@ -86,13 +86,13 @@ pub const ALL: &[Scenario] = &[
         name: "units",
         run: units::run,
         suites: EVERY,
-        always_on: &["bookworm"],
+        always_on: &[],
     },
     Scenario {
         name: "kubernetes",
         run: kubernetes::run,
         suites: EVERY,
-        always_on: &["bookworm"],
+        always_on: &[],
     },
     Scenario {
         name: "grub",
@@ -104,12 +104,12 @@ pub const ALL: &[Scenario] = &[
         name: "packages",
         run: packages::run,
         suites: EVERY,
-        always_on: &["bookworm"],
+        always_on: &[],
     },
     Scenario {
         name: "files",
         run: files::run,
         suites: EVERY,
-        always_on: &["bookworm"],
+        always_on: &[],
     },
 ];
