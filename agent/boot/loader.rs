@@ -82,14 +82,16 @@ pub fn places(host: &Host) -> Result<Vec<Place>> {
         }
         Ok(())
     };
+    // First those that the next boot does not read: a run that is cut off behind them is not taken for
+    // done, as one would be that has changed what decides and not what the next menu is made of.
+    add(DEFAULTS.into(), Format::Defaults)?;
+    add(COMMAND_LINE.into(), Format::CommandLine)?;
     for path in entry_files(host)? {
         add(path, Format::Entry)?;
     }
     for path in menu_files(host)? {
         add(path, Format::Menu)?;
     }
-    add(DEFAULTS.into(), Format::Defaults)?;
-    add(COMMAND_LINE.into(), Format::CommandLine)?;
     if places.iter().any(Place::uses_environment) {
         let path = PathBuf::from(ENVIRONMENT);
         if let Some(text) = host.exact_text(&path)? {
