@@ -27,7 +27,7 @@ const GENERATED: [&str; 3] = [
 const RUNLEVELS: [&str; 2] = ["/etc/rc3.d", "/etc/rc.d/rc3.d"];
 const SCRIPTS: &str = "/etc/init.d";
 /// What starts another unit of its name unless it says which (systemd.socket(5), systemd.timer(5)).
-const TRIGGERS: [&str; 3] = [".socket", ".timer", ".path"];
+pub const TRIGGERS: [&str; 3] = [".socket", ".timer", ".path"];
 /// An alias of an alias is rare, a ring of them a mistake.
 const MOST_ALIASES: usize = 4;
 

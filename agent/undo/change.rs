@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::boot::enablement::TRIGGERS;
 use crate::host::Prior;
 use crate::items::Item;
 use crate::items::swap::Area;
@@ -347,11 +348,13 @@ impl What {
             Self::Value { .. } => 2,
             Self::Rules(..) => 3,
             Self::Swap(_) => 4,
-            // By then their files are what they were.
-            Self::Unit { .. } => 5,
-            Self::Module(_) => 6,
-            Self::Image(..) => 7,
-            Self::Package { .. } => 8,
+            // By then their files are what they were. A socket can't be started behind its service
+            // (systemd.socket(5)), and would start one again that is stopped before it.
+            Self::Unit { name, .. } if TRIGGERS.iter().any(|kind| name.ends_with(kind)) => 5,
+            Self::Unit { .. } => 6,
+            Self::Module(_) => 7,
+            Self::Image(..) => 8,
+            Self::Package { .. } => 9,
         }
     }
 
