@@ -66,8 +66,8 @@ fn arguments_are_looked_for_in_every_entry() {
     let expected = [
         "selinux=0: absent /proc/cmdline, absent /boot/grub/grub.cfg:2",
         "without quiet: present /proc/cmdline, present /boot/grub/grub.cfg:2",
-        "edit /boot/grub/grub.cfg",
         "edit /etc/default/grub",
+        "edit /boot/grub/grub.cfg",
     ];
     assert_eq!(plan(wanted, &[line, defaults, menu]), expected);
     let mended = [
