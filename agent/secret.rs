@@ -51,6 +51,7 @@ impl Serialize for Secret {
 #[must_use]
 pub fn is_named(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
+    let key = key.replace('-', "_");
     NAMES.iter().any(|name| key.ends_with(name))
 }
 

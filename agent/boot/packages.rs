@@ -14,6 +14,8 @@ use crate::step::Manager;
 
 /// dpkg's database (dpkg(1), FILES): stanzas of `Name: value` lines, a blank line between.
 const DPKG_STATUS: &str = "/var/lib/dpkg/status";
+/// Changes of it that dpkg has not put into it yet, named by numbers.
+const DPKG_UPDATES: &str = "/var/lib/dpkg/updates";
 
 /// How a package stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +96,15 @@ pub fn unfinished(host: &Host, manager: Manager) -> Result<Vec<String>> {
     match manager {
         Manager::Apt => {
             let status = host.bytes(Path::new(DPKG_STATUS))?;
-            Ok(dpkg::unfinished(&status.unwrap_or_default()))
+            let mut names = dpkg::unfinished(&status.unwrap_or_default());
+            // What dpkg notes while it works; apt-get refuses as soon as one is there
+            // (apt-pkg/deb/debsystem.cc, `CheckUpdates`).
+            let noted = host.list(Path::new(DPKG_UPDATES))?;
+            let is_note = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+            if names.is_empty() && noted.iter().any(is_note) {
+                names.push("what dpkg was cut off in".into());
+            }
+            Ok(names)
         }
         _ => Ok(Vec::new()),
     }

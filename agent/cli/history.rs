@@ -29,7 +29,7 @@ struct Shown<'a> {
     item: &'a str,
     text: String,
     #[serde(flatten)]
-    step: &'a Step,
+    step: Step,
     undo: Undo,
     /// `done`, `cut off`, or why it failed.
     ended: &'a str,
@@ -131,10 +131,13 @@ fn sentence(line: &Line<'_>) -> String {
 }
 
 fn shown(did: Did<'_>) -> Shown<'_> {
+    // Journals hold whole files, also those that not everyone may read.
+    let mut step = did.step.clone();
+    step.hide_content();
     Shown {
         item: did.item,
         text: did.step.to_string(),
-        step: did.step,
+        step,
         undo: did.step.undo(),
         ended: match did.ended {
             Some(Ok(())) => "done",

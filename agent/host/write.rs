@@ -186,12 +186,26 @@ fn fill(
         nix::unistd::fchown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
     for (name, value) in like.iter().flat_map(|file| &file.attributes) {
-        rustix::fs::fsetxattr(&new, name.as_str(), value, rustix::fs::XattrFlags::empty())?;
+        set_attribute(&new, name, value)?;
     }
     // After the owner: chown(2) clears set-id bits.
     let mode = access.unwrap_or(Access::NEW_FILE).mode;
     nix::sys::stat::fchmod(&new, Mode::from_bits_truncate(mode))?;
     new.sync_all()
+}
+
+/// Sets an extended attribute. A file system that shows one for all its files, as vfat under SELinux does
+/// (the label of the mount), takes none, and the new file has it already.
+fn set_attribute(new: &File, name: &str, value: &[u8]) -> std::io::Result<()> {
+    let set = rustix::fs::fsetxattr(new, name, value, rustix::fs::XattrFlags::empty());
+    let mut now = vec![0; value.len() + 1];
+    match set {
+        Err(rustix::io::Errno::NOTSUP) => match rustix::fs::fgetxattr(new, name, &mut now[..]) {
+            Ok(length) if now.get(..length) == Some(value) => Ok(()),
+            _ => Err(rustix::io::Errno::NOTSUP.into()),
+        },
+        done => done.map_err(Into::into),
+    }
 }
 
 /// Fails for what is no file or directory, or has names that may be somebody else's.

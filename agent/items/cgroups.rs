@@ -27,8 +27,9 @@ const UNIFIED: &str = "systemd.unified_cgroup_hierarchy";
 /// The first with which the families we know boot version 2 unasked: Debian 11 has 247, Ubuntu 21.10
 /// 248, EL 9 252; EL 8 has 239 and Ubuntu 20.04 245, both with version 1.
 const UNIFIED_BY_DEFAULT: u32 = 247;
-/// The first without version 1 (systemd's NEWS, 258).
-const UNIFIED_ALWAYS: u32 = 258;
+/// The first that does not give version 1 for that argument alone: 256 does not boot with it, 257 boots
+/// version 2 all the same, 258 is without version 1 (systemd's NEWS).
+const UNIFIED_ALWAYS: u32 = 256;
 /// What leaves a controller out (kernel-parameters.txt).
 const DISABLE: &str = "cgroup_disable";
 /// kubeadm takes these for given where version 2 is (system-validators, cgroup_validator_linux.go): the
@@ -158,7 +159,7 @@ impl Kind for Cgroups {
         looks_at: "live: /sys/fs/cgroup/cgroup.controllers, with version 1 /proc/cgroups. boot: \
                    systemd.unified_cgroup_hierarchy= and cgroup_disable= among the arguments of every \
                    entry of the boot loader; without the former systemd's default by its version (2 from \
-                   247 on, never 1 from 258 on).",
+                   247 on, never 1 from 256 on).",
         changes: "those two arguments, where the boot loader keeps them; true after a reboot.",
         undo: "`grubby --update-kernel=ALL --remove-args=systemd.unified_cgroup_hierarchy`, or take it \
                out of /etc/default/grub and run `update-grub`; then reboot.",

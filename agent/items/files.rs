@@ -139,7 +139,9 @@ impl Found {
         let mut running = Vec::new();
         for unit in entry.restart() {
             if host.no_live().is_none() && host.has_processes(unit)? {
-                running.push((unit.to_owned(), is_older(host, unit, path)?));
+                // A directory's time is that of what others put there.
+                let older = !is_directory && is_older(host, unit, path)?;
+                running.push((unit.to_owned(), older));
             }
         }
         Ok(Self {

@@ -23,6 +23,8 @@ use text::Line;
 
 const PATH: &str = "/etc/hosts";
 const NSSWITCH: &str = "/etc/nsswitch.conf";
+/// Our lines, where the names resolve and they are others than the profile's.
+const BLOCK: &str = "block";
 const LOCALHOST: &str = "localhost";
 /// The subject of the host's own name, whatever that is.
 const OWN: &str = "own name";
@@ -123,7 +125,7 @@ impl Kind for Hosts {
 
     fn wants(&self, subject: &str) -> bool {
         let named = |(address, name): (&IpAddr, &str)| subject == named(*address, name);
-        [OWN, LOCALHOST].contains(&subject) || self.names().any(named)
+        [OWN, LOCALHOST, BLOCK].contains(&subject) || self.names().any(named)
     }
 
     fn diff(&self, observed: &Observed) -> ItemPlan {
@@ -238,8 +240,12 @@ impl Observed {
             return;
         };
         if serves.is_empty() {
-            let all = plan.findings.iter();
-            serves = all.map(|finding| finding.subject.clone()).collect();
+            let origin = self.ours.first();
+            let origin = origin.map(|line| Origin::line(Path::new(PATH), line.number));
+            let state = State::differs("has other lines", "as the profile has it", origin);
+            plan.findings
+                .push(Finding::new(BLOCK, state.clone(), state));
+            serves.push(BLOCK.into());
         }
         plan.boot(Step::write(PATH, content, Owner::Shared), serves);
     }

@@ -163,6 +163,7 @@ impl Found {
             plan.findings
                 .push(Finding::new(named(unit, *limit), live, boot));
         }
+        let mut is_written = false;
         if !differing.is_empty() {
             let header = template::header("limits.conf").into_bytes();
             let old = self
@@ -175,9 +176,13 @@ impl Found {
                 .map(|(name, value, _)| (*name, value.as_str()));
             let content = section::set(old, SECTION, |a, b| a == b, keys);
             let serves = differing.iter().map(|(.., subject)| subject.as_str());
-            plan.boot(Step::write(&self.path, content, Owner::Ours), serves);
+            // It is the same where a later drop-in wins: nothing of ours would change that.
+            is_written = self.old.as_deref() != Some(&content);
+            if is_written {
+                plan.boot(Step::write(&self.path, content, Owner::Ours), serves);
+            }
         }
-        if is_old || !differing.is_empty() {
+        if is_old || is_written {
             self.add_due(unit, plan);
         }
     }

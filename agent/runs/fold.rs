@@ -58,19 +58,19 @@ fn records(runs: &[Run]) -> Vec<Record> {
     }
     let mut number = 0;
     for change in changes(runs) {
-        // One for each profile; joined again, the first says what was there before.
-        let mut profiles = change.profiles.clone();
-        profiles.sort_unstable();
-        profiles.dedup();
-        debug_assert!(!profiles.is_empty(), "a step serves something");
-        for profile in profiles {
+        // One for each item and profile; joined again, the first says whose the change is.
+        let pairs = change.items.iter().zip(&change.profiles);
+        let mut pairs: Vec<(&str, &String)> = pairs.map(|(item, by)| (*item, by)).collect();
+        pairs.sort_unstable_by_key(|(item, by)| (*item != change.item, *item, *by));
+        pairs.dedup();
+        for (item, profile) in pairs {
             number += 1;
             let (step, prior) = step(&change);
             records.push(Record::Step {
                 number,
-                item: change.item.into(),
-                serves: change.served_for(&profile).cloned().collect(),
-                profile: Some(profile),
+                item: item.into(),
+                serves: change.served(item, profile).cloned().collect(),
+                profile: Some(profile.clone()),
                 step,
                 prior,
             });

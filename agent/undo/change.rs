@@ -21,6 +21,8 @@ pub struct Change {
     pub serves: Vec<String>,
     /// For each of them, the profile of the run that last served it.
     pub profiles: Vec<String>,
+    /// For each of them, the item it is of: two may have lines in one file.
+    pub items: Vec<&'static str>,
     /// The change.
     pub what: What,
 }
@@ -153,7 +155,24 @@ impl Changes {
         };
         known.serve(did, &what);
         match (&mut known.what, what) {
-            (What::Path { left, or, .. }, What::Path { left: l, or: o, .. }) => {
+            (
+                What::Path {
+                    before, left, or, ..
+                },
+                What::Path {
+                    before: found,
+                    left: l,
+                    or: o,
+                    ..
+                },
+            ) => {
+                let is_ours = left.is_there(&found, before)
+                    || or.as_ref().is_some_and(|or| or.is_there(&found, before));
+                let takes_back = matches!(l, Left::Restored(_) | Left::Nothing);
+                if !is_ours && !takes_back {
+                    // What others saved in between stays, with what we had there by then.
+                    *before = found;
+                }
                 (*left, *or) = (l.after(left), o);
             }
             (What::Value { left, or, .. }, What::Value { left: l, or: o, .. }) => {
@@ -219,33 +238,42 @@ impl Change {
     fn serve(&mut self, did: &Did<'_>, what: &What) {
         // Taking back serves what was changed, not a subject of the profile's.
         let itself = what.subject();
+        let Some(item) = item(did) else { return };
         for subject in what.serves(did).iter().filter(|one| **one != itself) {
-            let known = self.serves.iter().position(|other| other == subject);
+            let mut known = self.serves.iter().zip(&self.items);
+            let known = known.position(|(other, of)| other == subject && *of == item);
             match known.and_then(|at| self.profiles.get_mut(at)) {
                 Some(profile) => did.profile.clone_into(profile),
                 None => {
                     self.serves.push(subject.clone());
                     self.profiles.push(did.profile.to_owned());
+                    self.items.push(item);
                 }
             }
         }
     }
 
-    /// The subjects that were last served for a profile.
-    pub fn served_for(&self, profile: &str) -> impl Iterator<Item = &String> {
-        let all = self.serves.iter().zip(&self.profiles);
-        all.filter(move |(_, of)| *of == profile)
+    /// The subjects of an item that were last served for a profile.
+    pub fn served(&self, item: &str, profile: &str) -> impl Iterator<Item = &String> {
+        let by = self.items.iter().zip(&self.profiles);
+        let all = self.serves.iter().zip(by);
+        all.filter(move |(_, (of, by))| **of == item && *by == profile)
             .map(|(subject, _)| subject)
     }
 }
 
+/// What a later program's item did is that program's to take back.
+fn item(did: &Did<'_>) -> Option<&'static str> {
+    Item::NAMES.iter().find(|name| **name == did.item).copied()
+}
+
 fn change(did: &Did<'_>, what: What) -> Option<Change> {
-    // What a later program's item did is that program's to take back.
-    let item = Item::NAMES.iter().find(|name| **name == did.item)?;
+    let item = item(did)?;
     (!what.is_nothing()).then(|| Change {
         item,
         serves: what.serves(did).to_vec(),
         profiles: vec![did.profile.to_owned(); what.serves(did).len()],
+        items: vec![item; what.serves(did).len()],
         what,
     })
 }

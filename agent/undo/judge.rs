@@ -147,7 +147,8 @@ fn of_path(
     let left = or.filter(|or| or.is_there(&now, before)).unwrap_or(left);
     let step = back(path, before, left);
     if *left == Left::Directory && !host.list(path)?.is_empty() {
-        return Ok(Stands::Changed("others have put files there".into(), None));
+        // It is theirs now who have put files there.
+        return Ok(Stands::Back);
     }
     Ok(match left.is_there(&now, before) {
         true => Stands::Ours("as nodeprep left it", to.into(), step),
@@ -250,6 +251,10 @@ fn of_package(host: &Host, manager: Manager, before: &Package, wait: u64) -> Res
     let version = Some(&now.version).filter(|version| !version.is_empty());
     let (is_version, is_held) = (version == before.version.as_ref(), now.held == before.held);
     if is_version && (is_held || before.version.is_none()) {
+        return Ok(Stands::Back);
+    }
+    if before.dependency && before.version.is_some() {
+        // It came along with others, and going back would lose what was mended in it.
         return Ok(Stands::Back);
     }
     let mut back = Transaction::new(manager, wait);

@@ -29,7 +29,7 @@ pub fn gone(runs: &[Run], wanted: &Wanted<'_>) -> Gone {
         let item = wanted.items.iter().find(|item| item.name() == change.item);
         let gone = unwanted(item, &change, wanted.profile);
         let stays = gone.len() < change.serves.len();
-        let alone = change.served_for(wanted.profile).count() == change.serves.len();
+        let alone = change.served(change.item, wanted.profile).count() == change.serves.len();
         match &change.what {
             _ if gone.is_empty() => {}
             What::Path { .. } if stays && alone => all.in_part.push((change, gone)),
@@ -41,7 +41,7 @@ pub fn gone(runs: &[Run], wanted: &Wanted<'_>) -> Gone {
                     ..change.clone()
                 }));
             }
-            // What still serves another stays, and a file that other profiles have lines in.
+            // What still serves another stays, and a file in which other profiles or items have lines.
             _ if stays => {}
             _ => all.whole.push(change),
         }
@@ -92,7 +92,7 @@ fn unwanted(item: Option<&Item>, change: &Change, profile: &str) -> Vec<String> 
             _ => item.wants(subject),
         })
     };
-    let gone = change.served_for(profile);
+    let gone = change.served(change.item, profile);
     gone.filter(|subject| !is_wanted(subject))
         .cloned()
         .collect()

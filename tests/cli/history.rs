@@ -8,7 +8,7 @@ use crate::tree::{Image, leftovers};
 
 trials!(
     anyone: [
-        a_cut_off_run_is_finished, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
+        a_cut_off_run_is_finished, what_others_added_stays, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
         what_left_the_profile_goes, another_profile, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
         a_damaged_journal, a_torn_first_record, a_second_run_that_never_began, a_rollback_that_was_cut_off, a_second_run_that_was_cut_off,
         applied_again_after_a_rollback_that_was_cut_off, a_file_that_others_removed,
@@ -85,7 +85,24 @@ fn a_cut_off_run_is_finished() {
         .says(&["cut off, finished by"]);
     image.past(&["rollback"]).exits(0);
     assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
-    assert!(!image.root().join(FILE).exists());
+    // What has the temporary name where ours is in place is what somebody saved in that moment.
+    assert_eq!(image.read(FILE), b"net.ipv4.i");
+}
+
+/// A file that others added to between two runs that did.
+fn what_others_added_stays() {
+    let image = image();
+    image.run("apply").exits(0);
+    let with = |line: &str| [&image.read("etc/fstab"), line.as_bytes()].concat();
+    image.add("etc/fstab", with("/dev/sdb1 /data ext4 defaults 0 2\n"));
+    image.add("etc/fstab", with("/other none swap sw\n"));
+    image.run("apply").exits(0).says(&["1 fixed"]);
+    image.past(&["remove"]).exits(0);
+    let now = String::from_utf8(image.read("etc/fstab")).unwrap();
+    assert!(
+        now.contains("\n/dev/sdb1 /data") && now.contains("\n/other none"),
+        "{now}"
+    );
 }
 
 fn what_others_changed_stays() {

@@ -107,8 +107,8 @@ fn epoch(version: &str) -> (u64, &str) {
 }
 
 /// Which of two versions is older: by epoch, then dpkg's order of upstream version and revision
-/// (deb-version(7), Sorting algorithm), which for what rpm has is rpm's. Without an epoch on the
-/// side that is wanted, any will do.
+/// (deb-version(7), Sorting algorithm). Without an epoch on the side that is
+/// wanted any will do, so this is no order to sort by.
 #[must_use]
 pub fn compare(version: &str, wanted: &str) -> Ordering {
     let (a, b) = (epoch(version), epoch(wanted));
@@ -124,6 +124,17 @@ pub fn compare(version: &str, wanted: &str) -> Ordering {
             true => Ordering::Equal,
             false => parts(a.1, b.1),
         })
+}
+
+/// The order of versions as they are: epochs count, and revisions. Of what rpm has some few are in
+/// another order there (rpmvercmp leaves separators out).
+#[must_use]
+pub fn order(a: &str, b: &str) -> Ordering {
+    let ((ea, a), (eb, b)) = (epoch(a), epoch(b));
+    let (a, b) = (revision(a), revision(b));
+    ea.cmp(&eb)
+        .then_with(|| parts(a.0, b.0))
+        .then_with(|| parts(a.1, b.1))
 }
 
 fn revision(version: &str) -> (&str, &str) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{COMPLAINT, explain};
-use crate::boot::packages::version::compare;
+use crate::boot::packages::version::order;
 use crate::boot::packages::{self, Stands};
 use crate::error::{Error, Result, trouble};
 use crate::host::Host;
@@ -192,8 +192,8 @@ impl Host {
     /// The versions the repositories have, the newest first.
     fn versions(&self, name: &str) -> Result<Vec<String>> {
         let said = self.words(&["apt-cache", "madison", "--", name])?;
-        let mut versions = madison(&said);
-        versions.sort_by(|a, b| compare(b, a));
+        let mut versions = madison(&said, name);
+        versions.sort_by(|a, b| order(b, a));
         versions.dedup();
         Ok(versions)
     }
@@ -223,7 +223,7 @@ impl Host {
             let wish = transaction.install.iter().find(|wish| wish.name == name);
             let newer = best
                 .get(name)
-                .is_none_or(|(other, _)| compare(version, other).is_gt());
+                .is_none_or(|(other, _)| order(version, other).is_gt());
             if newer && wish.is_none_or(|wish| fits(wish, version)) {
                 best.insert(name, (version, file));
             }
@@ -286,12 +286,12 @@ fn in_file_name(file: &str) -> Option<(&str, &str)> {
 }
 
 /// The versions in `apt-cache madison`'s lines of NAME | VERSION | REPOSITORY (apt-cache(8)), without
-/// those of source packages.
-fn madison(said: &str) -> Vec<String> {
+/// those of source packages, and of packages that apt takes a name with a dot in it for as well.
+fn madison(said: &str, name: &str) -> Vec<String> {
     let version = |line: &str| {
         let mut parts = line.split(" | ").map(str::trim);
-        let (_, version, from) = (parts.next()?, parts.next()?, parts.next()?);
-        (!from.ends_with("Sources")).then(|| version.to_owned())
+        let (found, version, from) = (parts.next()?, parts.next()?, parts.next()?);
+        (found == name && !from.ends_with("Sources")).then(|| version.to_owned())
     };
     said.lines().filter_map(version).collect()
 }
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn versions_and_files() {
         let said = "  kubelet | 1.30.4-1.1 | file:/srv ./ Packages\n   kubelet | 1.2-1 | http://x bookworm/main Sources\n";
-        assert_eq!(madison(said), ["1.30.4-1.1"]);
+        assert_eq!(madison(said, "kubelet"), ["1.30.4-1.1"]);
         assert_eq!(in_file_name("a_1%3a2-1_amd64.deb"), Some(("a", "2-1")));
         assert_eq!(in_file_name("-oX_1_all.deb"), None);
         assert_eq!(
@@ -369,7 +369,7 @@ mod tests {
         #[test]
         fn nothing_panics(said: String) {
             foretold(&said);
-            madison(&said);
+            madison(&said, "a");
             in_file_name(&said);
         }
     }

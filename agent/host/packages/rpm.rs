@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::COMPLAINT;
+use super::{COMPLAINT, explain};
 use crate::boot::packages;
 use crate::boot::packages::rpm::parse;
-use crate::boot::packages::version::compare;
+use crate::boot::packages::version::order;
 use crate::error::{Result, trouble};
 use crate::host::commands::first_of;
 use crate::host::{Host, Origin};
@@ -63,7 +63,8 @@ impl Host {
     }
 
     fn rpm_packages_now(&self) -> Result<BTreeMap<String, String>> {
-        if let Some(known) = self.remembered().filter(|known| known.stamp == stamp()) {
+        let before = stamp();
+        if let Some(known) = self.remembered().filter(|known| known.stamp == before) {
             return Ok(known.packages);
         }
         Ok(parse(&self.words(&[
@@ -139,8 +140,9 @@ impl Host {
                 false => self.manager_says(&argv, None).map(drop),
             }
         };
-        call(&["remove"], &transaction.remove)?;
+        // Looked up first: where what is to come can't be had, what is there stays.
         let (newer, older) = self.specs(program, transaction)?;
+        call(&["remove"], &transaction.remove)?;
         call(&["install"], &newer)?;
         call(&["downgrade"], &older)?;
         let mut freed = transaction.release.clone();
@@ -186,11 +188,15 @@ impl Host {
             argv.extend(switches(transaction.manager));
             argv.extend(["list", "--showduplicates", &wish.name]);
             // Where it is not known at all, dnf fails.
-            let said = self.run_long(&argv, None)?.unwrap_or_default();
+            let said = match self.run_long(&argv, None)? {
+                Ok(said) => said,
+                Err(failure) if failure.complaint.contains("No match") => String::new(),
+                Err(failure) => return Err(explain(&argv, &failure)),
+            };
             let versions = listed(&said, &wish.name);
             let fitting = versions.iter().find(|version| wanted.matches(version));
             match fitting {
-                Some(version) if compare(version, &now.version) == Ordering::Less => {
+                Some(version) if order(version, &now.version) == Ordering::Less => {
                     older.push(format!("{}-{version}", wish.name));
                 }
                 Some(version) => newer.push(format!("{}-{version}", wish.name)),
@@ -224,15 +230,18 @@ impl Host {
     }
 }
 
-/// Past excludes that keep an `upgrade` off Kubernetes' packages, and past our own locks.
+/// Past excludes that keep an `upgrade` off Kubernetes' packages, and past our own locks; what was
+/// installed for what goes stays, as nobody has named it.
 fn switches(manager: Manager) -> &'static [&'static str] {
     match manager {
         Manager::Dnf5 => &[
             "--setopt=install_weak_deps=False",
+            "--setopt=clean_requirements_on_remove=False",
             "--setopt=disable_excludes=*",
         ],
         Manager::Dnf => &[
             "--setopt=install_weak_deps=False",
+            "--setopt=clean_requirements_on_remove=False",
             "--disableexcludes=all",
             "--disableplugin=versionlock",
         ],
@@ -249,7 +258,7 @@ fn listed(said: &str, name: &str) -> Vec<String> {
         (found == name).then(|| version.to_owned())
     };
     let mut versions: Vec<String> = said.lines().filter_map(version).collect();
-    versions.sort_by(|a, b| compare(b, a));
+    versions.sort_by(|a, b| order(b, a));
     versions.dedup();
     versions
 }

@@ -194,19 +194,25 @@ impl Apt {
         if is.as_deref() == Some(&text) {
             return Ok(Stands::as_it_is(State::InSync));
         }
+        let header = template::header("apt.sources");
+        let is_foreign = is.as_deref().is_some_and(|is| !is.starts_with(&header));
         let others: Vec<&Source> = sources
             .iter()
-            .filter(|source| source.path != ours)
+            .filter(|source| source.path != ours || is_foreign)
             .collect();
         let covering = self.suites.iter().map(|suite| self.covers(&others, suite));
         let covering: Option<Vec<&Source>> = covering.collect();
-        if let Some(covering) = covering.filter(|_| is.is_none()) {
+        if let Some(covering) = covering.filter(|_| is.is_none() || is_foreign) {
             let open = covering.iter().find(|source| source.trusted && !unsigned);
             let state = open.map_or(State::InSync, |source| {
                 let from = "defined with trusted=yes, so nobody's signature is asked for";
                 State::differs(from, "signed", Some(source.origin()))
             });
             return Ok(Stands::theirs(state));
+        }
+        if is_foreign {
+            let reason = format!("{} is somebody else's: choose another name", ours.display());
+            return Ok(Stands::theirs(State::blocked(reason)));
         }
         let from = match is {
             Some(_) => "defined otherwise",

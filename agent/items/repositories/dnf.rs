@@ -178,6 +178,9 @@ impl Dnf {
             let ours = files.iter().find(|file| file.path == path);
             let mut text =
                 ours.map_or_else(|| template::header("yum.repo"), |ours| ours.text.clone());
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
             text.push_str(&format!("[{name}]\nname={name}\n"));
             for (key, value) in wanted.iter().rev() {
                 if let Some(value) = value {

@@ -51,8 +51,11 @@ impl Source {
         let enabled = |(unit, _): &&(Unit, _)| unit.enabled_by().is_some();
         let mut started = self.daemons.iter().filter(enabled);
         let (one, other) = (started.next(), started.next());
-        let Some((unit, active)) = one.or(self.daemons.first()) else {
-            let reason = "no daemon sets the clock: install chrony, or systemd-timesyncd";
+        let Some((unit, active)) =
+            one.or(self.daemons.iter().find(|(unit, _)| unit.mask().is_none()))
+        else {
+            let reason =
+                "no daemon that is not masked sets the clock: install chrony, or systemd-timesyncd";
             let state = State::blocked(reason);
             plan.findings
                 .push(Finding::new(SOURCE, state.clone(), state));

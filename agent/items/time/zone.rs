@@ -99,7 +99,7 @@ impl Zone {
         Ok(Self {
             now,
             name: host.text(Path::new(NAME))?,
-            known: host.kind(&wanted.path())?.is_some(),
+            known: host.kind(&wanted.path())?.is_some() && !host.is_directory(&wanted.path())?,
             readers,
         })
     }
