@@ -88,9 +88,15 @@ fn boot(texts: &[(PathBuf, Vec<u8>)], pattern: &Pattern) -> State {
     }
 }
 
+/// What only wireless interfaces are asked for (systemd.network(5)); the files systemd comes with do.
+const WIRELESS: [&str; 3] = ["WLANInterfaceType", "SSID", "BSSID"];
+
 /// Whether a file could be an interface's: by its name, whatever else it asks for.
 fn may_match(text: &[u8], pattern: &Pattern) -> bool {
     let keys = section::assignments(text, "Match");
+    if keys.iter().any(|(_, key, _)| WIRELESS.contains(&&**key)) {
+        return false;
+    }
     let example = pattern.example();
     let names: Vec<&str> = keys
         .iter()
@@ -175,6 +181,11 @@ mod tests {
                 origin: Some(_),
                 ..
             }
+        ));
+        let wireless = "[Match]\nWLANInterfaceType=ad-hoc\n";
+        assert!(matches!(
+            judged(&[("/c", wireless)], "cni*"),
+            State::Differs { origin: None, .. }
         ));
         assert!(matches!(
             judged(&[("/d", "[Match]\nType=ether\n")], "cni*"),
