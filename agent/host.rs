@@ -2,6 +2,7 @@
 //! so that a live machine, a captured tree and an unpacked image are one thing to every item.
 #![allow(clippy::disallowed_methods)] // this module is what the fence in clippy.toml is around
 
+mod archive;
 mod clock;
 mod commands;
 mod cri;
@@ -38,6 +39,7 @@ use crate::boot::modules::Modules;
 use crate::error::Result;
 use crate::firewall::Ruleset;
 
+pub use archive::Extracted;
 pub use clock::Clock;
 pub use cri::{Cri, CriAnswer, Images};
 pub use exchange::changed;

@@ -175,6 +175,8 @@ registry! {
     // A stage of their own: what they bring decides what the others find.
     repositories::Repositories,
     packages::Packages,
+    // After a package whose file a newer one takes the place of.
+    archives::Archives,
     // First: everything later may need memory.
     swap::Swap,
     // Before all that a policy could refuse.

@@ -322,16 +322,19 @@ fn owner_of<'a>(before: &'a Plan, step: &Step) -> Option<(&'static str, &'a Path
 }
 
 fn missing_directories(host: &Host, step: &Step) -> Result<Vec<PathBuf>> {
-    let mut missing = Vec::new();
-    for directory in step
-        .file()
-        .into_iter()
-        .flat_map(|path| path.ancestors().skip(1))
-    {
-        if host.is_directory(directory)? {
-            break;
+    let mut missing: Vec<PathBuf> = Vec::new();
+    let paths: Vec<PathBuf> = match step {
+        Step::Extract(extraction) => extraction.paths().collect(),
+        step => step.file().map(Path::to_owned).into_iter().collect(),
+    };
+    for path in paths {
+        let known = missing.len();
+        for directory in path.ancestors().skip(1) {
+            if missing.iter().any(|one| one == directory) || host.is_directory(directory)? {
+                break;
+            }
+            missing.insert(known, directory.to_owned());
         }
-        missing.insert(0, directory.to_owned());
     }
     Ok(missing)
 }

@@ -1,6 +1,7 @@
 //! The things that can be done to a host, as data: whoever can print a step can promise it, and
 //! whoever can store it can take it back.
 
+mod extraction;
 mod packages;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::firewall::Engine;
 
+pub use extraction::Extraction;
 pub use packages::{Manager, Package, Transaction, Wish};
 
 /// Whose file a [`Step::WriteFile`] touches.
@@ -235,6 +237,16 @@ pub enum Step {
     RefreshPackages(Transaction),
     /// Install, remove and hold packages.
     Packages(Transaction),
+    /// Take files out of an archive, all or none: each is made beside its name while the archive is
+    /// read, and gets that once all of them are whole.
+    Extract(Extraction),
+    /// Remove a file that was taken out of an archive, if it still has its bytes.
+    RemoveExtracted {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// Its SHA-256.
+        sha256: String,
+    },
 }
 
 /// What changes a running firewall's rules.
@@ -421,6 +433,13 @@ impl Step {
                  removed with its configuration files and data left"
                     .into(),
             ),
+            Self::Extract(_) => Undo::BestEffort(
+                "a file that was not there is removed; one that was replaced does not come back"
+                    .into(),
+            ),
+            Self::RemoveExtracted { .. } => {
+                Undo::BestEffort("the file is brought by the next apply that wants it".into())
+            }
         }
     }
 
@@ -481,7 +500,9 @@ impl Step {
             | Self::RemoveImage { .. }
             | Self::FinishPackages { .. }
             | Self::RefreshPackages(_)
-            | Self::Packages(_) => None,
+            | Self::Packages(_)
+            | Self::Extract(_)
+            | Self::RemoveExtracted { .. } => None,
         }
     }
 }
@@ -534,6 +555,8 @@ impl fmt::Display for Step {
             }
             Self::RefreshPackages(_) => f.write_str("read the repositories' lists, if too old"),
             Self::Packages(transaction) => write!(f, "{transaction}"),
+            Self::Extract(extraction) => write!(f, "{extraction}"),
+            Self::RemoveExtracted { path, .. } => write!(f, "remove {}", path.display()),
         }
     }
 }

@@ -39,17 +39,45 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Makes a file, lets `fill` complete it, and gives it the name if that still is what `prior` saw.
     pub fn put(&self, prior: &Prior, fill: impl FnOnce(File) -> std::io::Result<()>) -> Result<()> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        // Nobody else can read it before it has its mode.
-        let mode = Mode::from_bits_truncate(0o600);
-        let new = nix::fcntl::openat(&self.dir, &*self.temporary, flags, mode)
-            .map_err(|error| self.taken(error))?;
+        let new = self.make()?;
         let made = fstat(&new).map_err(|error| self.useless(error))?;
-        let done = fill(File::from(new))
+        let done = fill(new)
             .map_err(|error| self.failed(error))
             .and_then(|()| self.exchange(prior));
         self.finish(&made, done)
+    }
+
+    /// Makes the file under its temporary name; nobody else can read it before it has its mode.
+    pub fn make(&self) -> Result<File> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o600);
+        nix::fcntl::openat(&self.dir, &*self.temporary, flags, mode)
+            .map(File::from)
+            .map_err(|error| self.taken(error))
+    }
+
+    /// Gives what was made its name, one that nothing had unless it `replaces` a file.
+    pub fn give(&self, replaces: bool) -> Result<()> {
+        let flags = match replaces {
+            true => RenameFlags::empty(),
+            false => RenameFlags::NOREPLACE,
+        };
+        match self.rename(&self.temporary, &self.name, flags) {
+            Ok(()) => {}
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.replace()?,
+            Err(Errno::EEXIST) => return Err(changed(&self.path)),
+            Err(error) => return Err(self.failed(error.into())),
+        }
+        sync(&self.dir).map_err(|error| unsure(&self.path, &error))
+    }
+
+    /// Takes away what has the temporary name; nothing is fine.
+    pub fn discard(&self) -> Result<()> {
+        match unlinkat(&self.dir, &*self.temporary, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(self.failed(error.into())),
+        }
     }
 
     /// Makes a link, and gives it the name if that still is what `prior` saw.

@@ -120,7 +120,9 @@ impl Host {
             Step::MakeDirectory { path } => {
                 files.insert(path.clone(), Planned::Directory);
             }
-            Step::RemoveFile { path } | Step::RemoveDirectory { path } => {
+            Step::RemoveFile { path }
+            | Step::RemoveDirectory { path }
+            | Step::RemoveExtracted { path, .. } => {
                 files.insert(path.clone(), Planned::Nothing);
             }
             Step::LoadModule { name } => {
@@ -130,6 +132,11 @@ impl Host {
             Step::Packages(transaction) => {
                 let names = transaction.install.iter().map(|wish| wish.name.clone());
                 self.overlay.packages.extend(names);
+            }
+            Step::Extract(extraction) => {
+                // What is in it is not known yet, and no item reads programs.
+                let file = |path| (path, Planned::File([].into(), Access::NEW_FILE));
+                files.extend(extraction.paths().map(file));
             }
             Step::StopUnit { unit } => {
                 self.overlay.stopped.insert(unit.clone());

@@ -1,5 +1,6 @@
 //! The one place where steps are done. What was there before is read first, for the journal.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +68,11 @@ pub enum Prior {
     Packages {
         /// As they were.
         packages: Vec<Package>,
+    },
+    /// The files that are to be taken out of an archive.
+    Extracted {
+        /// The SHA-256 of what was there; none where nothing was.
+        before: BTreeMap<PathBuf, Option<String>>,
     },
 }
 
@@ -141,8 +147,11 @@ impl Host {
             Step::Packages(transaction) => Ok(Prior::Packages {
                 packages: self.running()?.packages_before(transaction)?,
             }),
+            Step::Extract(extraction) => self.prior_extracted(extraction),
             // These leave nothing that could be taken back.
-            Step::FinishPackages { .. } | Step::RefreshPackages(_) => Ok(Prior::Absent),
+            Step::RemoveExtracted { .. }
+            | Step::FinishPackages { .. }
+            | Step::RefreshPackages(_) => Ok(Prior::Absent),
         }
     }
 
@@ -207,6 +216,8 @@ impl Host {
             Step::FinishPackages { wait, .. } => self.running()?.finish_packages(*wait),
             Step::RefreshPackages(transaction) => self.running()?.refresh_lists(transaction),
             Step::Packages(transaction) => self.running()?.transact(transaction),
+            Step::Extract(extraction) => self.extract(extraction, prior),
+            Step::RemoveExtracted { path, sha256 } => self.remove_extracted(path, sha256),
         }
     }
 

@@ -18,6 +18,9 @@ impl Host {
     /// # Errors
     /// Where what is there is neither ours nor the old file and can't be given its name back.
     pub fn recover(&self, step: &Step, prior: &Prior, process: &str) -> Result<()> {
+        if let Step::Extract(extraction) = step {
+            return self.clear_extraction(extraction, process);
+        }
         let Some(path) = step.file() else {
             return Ok(());
         };

@@ -130,7 +130,7 @@ impl Host {
     }
 
     /// The place a file is to be put in.
-    fn beside_it(&self, path: &Path) -> Result<Exchange> {
+    pub(super) fn beside_it(&self, path: &Path) -> Result<Exchange> {
         self.beside_for(path, &std::process::id().to_string())
     }
 

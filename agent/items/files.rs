@@ -19,7 +19,9 @@ use crate::step::{Access, Due, Owner, Step};
 use crate::text::block::Markers;
 
 use accounts::Accounts;
-use entry::{Content, Entry, Place};
+use entry::{Content, Entry};
+
+pub(super) use entry::Place;
 
 /// What a directory has that is made without being given a mode and owner.
 const NEW_DIRECTORY: Access = Access {

@@ -1,6 +1,8 @@
 //! Keeping the last runs and, of all before them, one journal of what they changed together: the
 //! space stays bounded, and everything can still be taken back.
 
+use std::path::PathBuf;
+
 use super::{Run, Runs};
 use crate::error::Result;
 use crate::host::{Host, Prior};
@@ -81,6 +83,12 @@ fn records(runs: &[Run]) -> Vec<Record> {
     records
 }
 
+fn extracted(path: PathBuf, before: Option<String>) -> (Step, Prior) {
+    let step = What::extract_step(&path);
+    let before = [(path, before)].into();
+    (step, Prior::Extracted { before })
+}
+
 /// The one step that makes a change.
 fn step(change: &Change) -> (Step, Prior) {
     match change.what.clone() {
@@ -113,6 +121,7 @@ fn step(change: &Change) -> (Step, Prior) {
             let step = Step::WriteKernel { path, value: left };
             (step, Prior::Value { text: before })
         }
+        What::Extracted { path, before } => extracted(path, before),
         What::Module(name) => {
             let missing = vec![name.clone()];
             (Step::LoadModule { name }, Prior::Modules { missing })

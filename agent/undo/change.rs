@@ -10,7 +10,9 @@ use crate::items::Item;
 use crate::items::swap::Area;
 use crate::items::sysctl::same_value;
 use crate::runs::{Did, Run};
-use crate::step::{Access, File, FirewallTool, Manager, Package, Step, Transaction, Undo};
+use crate::step::{
+    Access, Extraction, File, FirewallTool, Manager, Package, Step, Transaction, Undo,
+};
 
 /// A change that can be taken back.
 #[derive(Debug, Clone)]
@@ -89,6 +91,13 @@ pub enum What {
         /// For how long it is waited for another that uses the package manager.
         wait: u64,
     },
+    /// A file that was taken out of an archive.
+    Extracted {
+        /// Where.
+        path: PathBuf,
+        /// The SHA-256 of what was there; none where nothing was.
+        before: Option<String>,
+    },
 }
 
 /// What a step leaves at a path.
@@ -113,10 +122,13 @@ pub fn changes(runs: &[Run]) -> Vec<Change> {
     for run in runs {
         // A step that failed left things as they were; only a file may have its new name where that
         // could not be made durable, a value be written where it could not be read back, and some of
-        // the packages be installed.
+        // the packages be installed, or of an archive's files be there.
         let done = |did: &Did<'_>| {
             let unsure = did.step.file().is_some()
-                || matches!(did.step, Step::WriteKernel { .. } | Step::Packages(_));
+                || matches!(
+                    did.step,
+                    Step::WriteKernel { .. } | Step::Packages(_) | Step::Extract(_)
+                );
             unsure || !matches!(did.ended, Some(Err(_)))
         };
         for did in run.steps().into_iter().filter(done) {
@@ -196,6 +208,9 @@ impl Changes {
             Step::SwapOn { area, .. } => area.display().to_string(),
             Step::RemoveImage { image, socket } => {
                 What::Image(image.clone(), socket.clone()).subject()
+            }
+            Step::RemoveExtracted { path, .. } if did.ended == Some(Ok(())) => {
+                path.display().to_string()
             }
             Step::RemoveRules { tool, rules } => return self.take_rules_out(*tool, rules),
             // What takes a package back serves that change.
@@ -348,6 +363,13 @@ fn made(did: &Did<'_>) -> Vec<What> {
         }
         (Step::Firewall { tool, undo, .. }, _) => vec![What::Rules(*tool, undo.clone())],
         (Step::Packages(transaction), Prior::Packages { packages }) => of(transaction, packages),
+        (Step::Extract(_), Prior::Extracted { before }) => {
+            let file = |(path, before): (&PathBuf, &Option<String>)| What::Extracted {
+                path: path.clone(),
+                before: before.clone(),
+            };
+            before.iter().map(file).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -372,7 +394,7 @@ impl What {
             {
                 1
             }
-            Self::Path { .. } | Self::Access { .. } => 0,
+            Self::Path { .. } | Self::Access { .. } | Self::Extracted { .. } => 0,
             Self::Value { .. } => 2,
             Self::Rules(..) => 3,
             Self::Swap(_) => 4,
@@ -390,7 +412,9 @@ impl What {
     #[must_use]
     pub fn subject(&self) -> String {
         match self {
-            Self::Path { path, .. } | Self::Value { path, .. } => path.display().to_string(),
+            Self::Path { path, .. } | Self::Value { path, .. } | Self::Extracted { path, .. } => {
+                path.display().to_string()
+            }
             Self::Access { path, .. } => format!("mode of {}", path.display()),
             Self::Module(name) => format!("module {name}"),
             Self::Unit { name, .. } => format!("unit {name}"),
@@ -417,12 +441,32 @@ impl What {
         }
     }
 
+    /// The step that takes a file out of an archive, whichever did.
+    #[must_use]
+    pub fn extract_step(path: &Path) -> Step {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Step::Extract(Extraction {
+            archive: PathBuf::new(),
+            sha256: String::new(),
+            into: path.parent().unwrap_or(path).to_owned(),
+            strip: 0,
+            members: [name.into_owned()].into(),
+        })
+    }
+
     /// The subjects it served: of all a transaction was for, a package that was asked for is for
     /// itself, one that was taken along for all.
     fn serves<'a>(&'a self, did: &Did<'a>) -> &'a [String] {
         match self {
             Self::Package { before, .. } if !before.dependency => {
                 std::slice::from_ref(&before.name)
+            }
+            // Of all the files of an archive each is for itself.
+            Self::Extracted { path, .. } => {
+                let itself = path.display().to_string();
+                let at = did.serves.iter().position(|subject| *subject == itself);
+                at.and_then(|at| did.serves.get(at..=at))
+                    .unwrap_or(did.serves)
             }
             _ => did.serves,
         }
@@ -437,6 +481,8 @@ impl What {
             Self::Package { manager, wait, .. } => {
                 Step::Packages(Transaction::new(*manager, *wait)).undo()
             }
+            Self::Extracted { before: None, .. } => Undo::Exact,
+            Self::Extracted { path, .. } => Self::extract_step(path).undo(),
             Self::Swap(area) => Step::SwapOff {
                 area: area.path.clone(),
             }
@@ -469,7 +515,8 @@ impl What {
             | Self::Swap(_)
             | Self::Image(..)
             | Self::Rules(..)
-            | Self::Package { .. } => false,
+            | Self::Package { .. }
+            | Self::Extracted { .. } => false,
         }
     }
 }
@@ -488,7 +535,8 @@ impl Left {
             | Prior::Swap(_)
             | Prior::Unit { .. }
             | Prior::Images { .. }
-            | Prior::Packages { .. } => None,
+            | Prior::Packages { .. }
+            | Prior::Extracted { .. } => None,
         }
     }
 

@@ -35,7 +35,7 @@ pub fn add(
     plan: &mut ItemPlan,
 ) -> Result<()> {
     let aspect = match change.what {
-        What::Path { .. } | What::Access { .. } => Aspect::Boot,
+        What::Path { .. } | What::Access { .. } | What::Extracted { .. } => Aspect::Boot,
         _ => Aspect::Live,
     };
     if aspect == Aspect::Live && host.no_live().is_some() {
@@ -112,6 +112,7 @@ fn how(host: &Host, what: &What, all: &[Change]) -> Result<Stands> {
             left,
             or,
         } => of_access(host, path, *before, [Some(*left), *or])?,
+        What::Extracted { path, before } => of_extracted(host, path, before.as_deref())?,
         What::Module(name) => of_module(host, name, all)?,
         What::Swap(area) => of_swap(host, area)?,
         What::Unit { name, before, .. } => of_unit(host, name, *before)?,
@@ -200,6 +201,26 @@ fn of_access(
             Stands::Ours("as nodeprep gave it", before.to_string(), step)
         }
         Some(now) => Stands::Changed(format!("changed since, to {now}"), Some(step)),
+    })
+}
+
+fn of_extracted(host: &Host, path: &Path, before: Option<&str>) -> Result<Stands> {
+    let Some(sha256) = host.digest(path)? else {
+        return Ok(Stands::Back);
+    };
+    if Some(sha256.as_str()) == before {
+        return Ok(Stands::Back);
+    }
+    if before.is_some() {
+        let text = "the file it replaced was not kept";
+        return Ok(Stands::Changed(text.into(), None));
+    }
+    let is_ours = host.is_as_extracted(path, &sha256)?;
+    let path = path.to_owned();
+    let step = Step::RemoveExtracted { path, sha256 };
+    Ok(match is_ours {
+        true => Stands::Ours("as nodeprep left it", "not there".into(), step),
+        false => Stands::Changed("changed since".into(), Some(step)),
     })
 }
 

@@ -28,12 +28,12 @@ fn image() -> Image {
 }
 
 impl Image {
-    fn profile(&self, text: &str) {
+    pub fn profile(&self, text: &str) {
         file(&self.root().join("../profile.toml"), text);
     }
 
     /// A command that needs no profile.
-    fn past(&self, arguments: &[&str]) -> Ran {
+    pub fn past(&self, arguments: &[&str]) -> Ran {
         let root = self.root();
         let root = ["--root", root.to_str().unwrap()];
         nodeprep(arguments.iter().chain(&root))

@@ -10,6 +10,7 @@ mod run;
 mod space;
 mod tree;
 
+mod archives;
 mod container;
 mod containerd;
 mod full;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         output::trials(),
         image::trials(),
         live::trials(),
+        archives::trials(),
         container::trials(),
         containerd::trials(),
         runtime::trials(),
