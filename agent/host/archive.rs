@@ -6,17 +6,16 @@ mod tarball;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::UnlinkatFlags;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{Exchange, changed};
-use super::files::{access_of, no_file};
+use super::files::{access_of, attributes, no_file};
 use super::write::explain;
 use super::{Host, Kind, Prior};
 use crate::error::{Error, Result, trouble};
@@ -26,6 +25,8 @@ use tarball::{Digest, Tarball};
 
 /// What is known of the files that were taken out of archives.
 const REMEMBERED: &str = "/var/lib/nodeprep/archives.json";
+/// What SELinux decides by: a runtime without the one its policy gives it is confined as no runtime is.
+const LABEL: &str = "security.selinux";
 /// Read at once: few calls, and little memory on a small node.
 const BUFFER: usize = 64 << 10;
 
@@ -128,10 +129,7 @@ impl Host {
             return Ok(false);
         }
         let stat = self.open(path, OFlag::O_PATH).and_then(fstat);
-        let is_stamped = stat.is_ok_and(|stat| {
-            let time = (stat.st_mtime, stat.st_mtime_nsec);
-            stamp(stat.st_ino, stat.st_size.unsigned_abs(), time) == known.stamp
-        });
+        let is_stamped = stat.is_ok_and(|stat| stamp(&stat) == known.stamp);
         // A copy of the file, or one that was touched, has another.
         Ok(is_stamped || self.digest(path)?.as_ref() == Some(&known.sha256))
     }
@@ -166,14 +164,30 @@ impl Host {
         tarball.each(extraction, |member, mode, bytes| {
             let at = self.beside_it(&extraction.into.join(member))?;
             let new = at.make()?;
-            let is = fill(new, mode, bytes, extraction, &at.path);
-            if is.is_err() {
+            let done = fill(&new, bytes, extraction, &at.path).and_then(|sha256| {
+                let (stamp, access) = complete(&new, mode, self.label(&at.path))
+                    .map_err(|error| explain(&at.path, &error))?;
+                Ok(Remembered {
+                    archive: extraction.sha256.clone(),
+                    sha256,
+                    stamp,
+                    access,
+                })
+            });
+            if done.is_err() {
                 let _ = at.discard();
             }
-            let is = is?;
-            staged.push(Staged { at, is });
+            staged.push(Staged { is: done?, at });
             Ok(())
         })
+    }
+
+    /// The label of the file that has a name.
+    fn label(&self, path: &Path) -> Option<Vec<u8>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+        let all = attributes(self.open(path, flags).ok()?).ok()?;
+        all.into_iter()
+            .find_map(|(name, value)| (name == LABEL).then_some(value))
     }
 
     fn archive(&self, path: &Path) -> Result<File> {
@@ -232,7 +246,8 @@ impl Host {
     /// Takes away what the run of `process` had not given its name yet. What has a temporary name is
     /// ours: the names are never exchanged here.
     pub(super) fn clear_extraction(&self, extraction: &Extraction, process: &str) -> Result<()> {
-        for path in extraction.paths() {
+        let ours = std::iter::once(PathBuf::from(REMEMBERED));
+        for path in extraction.paths().chain(ours) {
             if self.is_directory(path.parent().unwrap_or(&path))? {
                 self.beside_for(&path, process)?.discard()?;
             }
@@ -241,43 +256,39 @@ impl Host {
     }
 }
 
-/// Makes a new file complete, and tells what it is.
+/// Gives a new file its bytes, and tells their SHA-256.
 fn fill(
-    mut new: File,
-    mode: u32,
-    mut bytes: impl Read,
+    mut new: &File,
+    bytes: &mut dyn Read,
     extraction: &Extraction,
     path: &Path,
-) -> Result<Remembered> {
-    let failed = |error: std::io::Error| explain(path, &error);
-    let mut digest = Digest::new(&mut bytes);
+) -> Result<String> {
+    let unread = |error: std::io::Error| broken(&extraction.archive, &error);
+    let mut digest = Digest::new(bytes);
     let mut buffer = vec![0; BUFFER];
     loop {
-        let read = digest
-            .read(&mut buffer)
-            .map_err(|error| broken(&extraction.archive, &error))?;
+        let read = digest.read(&mut buffer).map_err(unread)?;
         let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else {
-            break;
+            return digest.finish().map_err(unread);
         };
-        new.write_all(part).map_err(failed)?;
+        new.write_all(part).map_err(|error| explain(path, &error))?;
     }
-    let sha256 = digest
-        .finish()
-        .map_err(|error| broken(&extraction.archive, &error))?;
-    nix::sys::stat::fchmod(&new, Mode::from_bits_truncate(mode))
-        .map_err(|error| failed(error.into()))?;
-    new.sync_all().map_err(failed)?;
-    let stat = fstat(&new).map_err(|error| failed(error.into()))?;
-    let meta = new.metadata().map_err(failed)?;
-    Ok(Remembered {
-        archive: extraction.sha256.clone(),
-        sha256,
-        stamp: stamp(meta.ino(), meta.size(), (meta.mtime(), meta.mtime_nsec())),
-        access: access_of(&stat),
-    })
 }
 
-fn stamp(inode: u64, size: u64, (time, nanos): (i64, i64)) -> String {
+/// Gives it the label of the one it replaces and its mode, makes it durable, and tells what it is.
+fn complete(new: &File, mode: u32, label: Option<Vec<u8>>) -> std::io::Result<(String, Access)> {
+    if let Some(label) = label {
+        rustix::fs::fsetxattr(new, LABEL, &label, rustix::fs::XattrFlags::empty())?;
+    }
+    nix::sys::stat::fchmod(new, Mode::from_bits_truncate(mode))?;
+    new.sync_all()?;
+    let stat = fstat(new)?;
+    Ok((stamp(&stat), access_of(&stat)))
+}
+
+fn stamp(stat: &FileStat) -> String {
+    let (inode, size) = (stat.st_ino, stat.st_size);
+    let (time, nanos) = (stat.st_mtime, stat.st_mtime_nsec);
     format!("{inode} {size} {time}.{nanos:09}")
 }
 

@@ -9,7 +9,7 @@ use crate::tree::{Image, leftovers, photograph};
 
 trials!(
     anyone: [
-        taken_and_taken_back, a_newer_one_takes_its_place, what_left_the_profile, refused, checksum, no_archive,
+        taken_and_taken_back, a_newer_one_takes_its_place, what_left_the_profile, a_member_that_left, refused, checksum, no_archive,
     ],
     root: [full]
 );
@@ -102,6 +102,23 @@ fn what_left_the_profile() {
         .run("apply")
         .exits(0)
         .says(&["no longer in the profile"]);
+    assert!(!image.root().join("usr").exists());
+}
+
+/// One of two files of an archive leaves: the other, and the directory made for both, stay.
+fn a_member_that_left() {
+    let image = image(&archive("cp crictl critest; tar cf a crictl critest"));
+    let sum = sum(&image.read("srv/a.tgz"));
+    image.profile(&profile(&sum).replace("[\"crictl\"]", "[\"crictl\", \"critest\"]"));
+    image.run("apply").exits(0).says(&["2 fixed"]);
+    image.profile(&profile(&sum));
+    image
+        .run("apply")
+        .exits(0)
+        .says(&["critest", "no longer in the profile"]);
+    assert!(!image.root().join("usr/local/bin/critest").exists());
+    image.run("check").exits(0).says(&["1 in sync"]);
+    image.past(&["remove"]).exits(0);
     assert!(!image.root().join("usr").exists());
 }
 

@@ -112,7 +112,8 @@ fn files_come_whole_with_a_mode_and_are_known_again() {
         tree.perform().unwrap();
         assert_eq!(tree.names(), ["crictl", "sub"]);
         let path = tree.top.path().join("usr/bin/crictl");
-        let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
+        let mode =
+            |path: &Path| std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o7777;
         assert_eq!(fs::read(&path).unwrap(), b"#! program");
         assert_eq!(mode(&path), 0o755);
         assert_eq!(mode(&tree.top.path().join("usr/bin/sub/critest")), 0o644);
@@ -236,12 +237,54 @@ fn what_came_between_stays() {
 #[test]
 fn what_a_run_that_was_cut_off_left_is_cleared() {
     let tree = Tree::new(&tarball(&[("crictl", FILE, b"x")]), &["crictl", "gone/a"]);
+    let ours = tree
+        .top
+        .path()
+        .join("var/lib/nodeprep/.archives.json.nodeprep-7");
+    fs::write(&ours, "{").unwrap();
     fs::write(tree.top.path().join("usr/bin/.crictl.nodeprep-7"), "half").unwrap();
     let prior = Prior::Extracted {
         before: BTreeMap::new(),
     };
     tree.host.recover(&tree.step, &prior, "7").unwrap();
     assert_eq!(tree.names(), ["sub"]);
+    assert!(!ours.exists());
+}
+
+#[test]
+fn directories_are_stripped() {
+    let archive = tarball(&[
+        ("bin/", EntryType::Directory, b""),
+        ("bin/crictl", FILE, b"#! x"),
+        ("crictl", FILE, b"not this one"),
+    ]);
+    let mut tree = Tree::new(&archive, &["crictl"]);
+    let Step::Extract(extraction) = &mut tree.step else {
+        panic!()
+    };
+    extraction.strip = 1;
+    tree.perform().unwrap();
+    let path = tree.top.path().join("usr/bin/crictl");
+    assert_eq!(fs::read(path).unwrap(), b"#! x");
+}
+
+/// Only root may give a label, and not in every container.
+#[test]
+fn a_file_keeps_its_label() {
+    let mut tree = Tree::new(&tarball(&[("crictl", FILE, b"x")]), &["crictl"]);
+    let path = tree.top.path().join("usr/bin/crictl");
+    fs::write(&path, "old").unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    let label = b"system_u:object_r:container_runtime_exec_t:s0\0";
+    if rustix::fs::setxattr(&path, LABEL, label, flags).is_err() {
+        return;
+    }
+    tree.perform().unwrap();
+    let kept = attributes(File::open(&path).unwrap()).unwrap();
+    assert!(
+        kept.contains(&(LABEL.to_owned(), label.to_vec())),
+        "{kept:?}"
+    );
 }
 
 proptest! {
