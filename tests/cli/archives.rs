@@ -9,7 +9,7 @@ use crate::tree::{Image, leftovers, photograph};
 
 trials!(
     anyone: [
-        taken_and_taken_back, a_newer_one_takes_its_place, what_left_the_profile, a_member_that_left, refused, checksum, no_archive,
+        taken_and_taken_back, a_newer_one_takes_its_place, what_left_the_profile, a_member_that_left, cut_off, refused, checksum, no_archive,
     ],
     root: [full]
 );
@@ -120,6 +120,33 @@ fn a_member_that_left() {
     image.run("check").exits(0).says(&["1 in sync"]);
     image.past(&["remove"]).exits(0);
     assert!(!image.root().join("usr").exists());
+}
+
+/// Killed before the file had its name, and after: both ways it is finished, and taken back.
+fn cut_off() {
+    for is_named in [false, true] {
+        let image = image(&archive(GOOD));
+        image.run("apply").exits(0);
+        let journal = image.journals().remove(0);
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        file(&journal, lines[..lines.len() - 2].concat());
+        let process = journal.file_stem().unwrap().to_str().unwrap();
+        let process = process.rsplit('-').next().unwrap();
+        if !is_named {
+            let name = image.root().join("usr/local/bin/crictl");
+            let temporary = format!("usr/local/bin/.crictl.nodeprep-{process}");
+            std::fs::rename(name, image.root().join(temporary)).unwrap();
+        }
+        image.run("check").exits(2).says(&["cut off → finished"]);
+        let ran = image.run("apply");
+        ran.exits(0)
+            .says(&[if is_named { "1 in sync" } else { "fixed" }]);
+        assert!(leftovers(&image.root()).is_empty());
+        image.run("check").exits(0);
+        image.past(&["remove"]).exits(0);
+        assert!(!image.root().join("usr").exists());
+    }
 }
 
 fn refused() {

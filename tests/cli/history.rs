@@ -45,7 +45,7 @@ impl Image {
         nodeprep(arguments)
     }
 
-    fn journals(&self) -> Vec<PathBuf> {
+    pub fn journals(&self) -> Vec<PathBuf> {
         let directory = self.root().join("var/lib/nodeprep/journal");
         let mut all: Vec<PathBuf> = std::fs::read_dir(directory)
             .unwrap()
