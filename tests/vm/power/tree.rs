@@ -9,8 +9,9 @@ use std::process::Command;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
-/// What runs by itself writes here, and packages in usr, which has nine files of ten; the agent's journal is looked at by itself, and the directory of
-/// journald's gets its mode from systemd-tmpfiles at the next boot.
+/// What runs by itself writes here, and packages in usr, which has nine files of ten; the agent's
+/// journal is looked at by itself, and the directory of journald's gets its mode from
+/// systemd-tmpfiles at the next boot.
 const OTHERS: [&str; 8] = [
     "tmp",
     "usr",
@@ -22,7 +23,7 @@ const OTHERS: [&str; 8] = [
     "var/tmp",
 ];
 /// Here bytes and attributes are compared, elsewhere size and time.
-const TO_THE_BYTE: &str = "etc";
+const TO_THE_BYTE: [&str; 2] = ["etc", "boot/grub/grub.cfg"];
 /// More than any attribute of these files has, bytes.
 const LARGEST_ATTRIBUTE: usize = 4096;
 
@@ -153,10 +154,8 @@ pub fn photograph(top: &Path) -> Tree {
             let entries = fs::read_dir(&path).unwrap();
             open.extend(entries.map(|entry| entry.unwrap().path()));
         }
-        tree.insert(
-            name.to_owned(),
-            node(&path, &meta, name.starts_with(TO_THE_BYTE)),
-        );
+        let to_the_byte = TO_THE_BYTE.iter().any(|of| name.starts_with(of));
+        tree.insert(name.to_owned(), node(&path, &meta, to_the_byte));
     }
     tree
 }
