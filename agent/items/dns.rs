@@ -231,17 +231,26 @@ impl Dns {
             false => old.clone(),
         };
         match observed.manager {
-            Writer::File => resolv::set(old, &servers, &domains),
+            Writer::File => resolv::set(old, &servers, &observed.with(&domains)),
+            // Those of the links are asked beside these.
             Writer::Resolved => {
                 let new = set(&begun("dns.conf"), "Resolve", "DNS", servers.join(" "));
                 set(&new, "Resolve", "Domains", domains.join(" "))
             }
+            Writer::NetworkManager if servers.is_empty() && domains.is_empty() => old.clone(),
+            // It takes nothing of the connections once this is there, and nothing of this without
+            // servers (nm-config-data.c).
             Writer::NetworkManager => {
+                let servers = match servers.is_empty() {
+                    true => observed.resolv.addresses(),
+                    false => servers,
+                };
                 let within = "global-dns-domain-*";
                 let new = set(&begun("dns.conf"), within, "servers", servers.join(","));
-                set(&new, "global-dns", "searches", domains.join(","))
+                let domains = observed.with(&domains).join(",");
+                set(&new, "global-dns", "searches", domains)
             }
-            Writer::Resolvconf => old.clone(),
+            Writer::Resolvconf | Writer::Lease(_) => old.clone(),
         }
     }
 }
@@ -255,7 +264,19 @@ impl Observed {
             (Writer::Resolvconf, true) if *live != State::InSync => State::blocked(
                 "resolvconf writes /etc/resolv.conf: say it in /etc/resolvconf/resolv.conf.d/head",
             ),
-            (Writer::Resolvconf, _) | (_, false) => {
+            (Writer::Lease(client), true) if *live != State::InSync => {
+                State::blocked(match client {
+                    "dhclient" => {
+                        "dhclient writes /etc/resolv.conf at each lease: say it in its \
+                               dhclient.conf (supersede domain-name-servers, domain-search)"
+                    }
+                    _ => {
+                        "dhcpcd writes /etc/resolv.conf at each lease: say it in /etc/dhcpcd.conf (static \
+                      domain_name_servers, domain_search)"
+                    }
+                })
+            }
+            (Writer::Resolvconf | Writer::Lease(_), _) | (_, false) => {
                 State::not_applicable(format!("{} finds them at each boot", self.manager.name()))
             }
             (_, true) if told => State::InSync,
@@ -264,6 +285,18 @@ impl Observed {
                 State::differs(from, "as wanted", None)
             }
         }
+    }
+
+    /// These domains, and before them those the host has.
+    fn with<'a>(&'a self, domains: &[&'a str]) -> Vec<&'a str> {
+        if domains.is_empty() && self.manager == Writer::File {
+            return Vec::new();
+        }
+        let mut all: Vec<&str> = self.resolv.search.1.iter().map(String::as_str).collect();
+        let missing = domains.iter().filter(|name| !all.contains(name));
+        let missing: Vec<&str> = missing.copied().collect();
+        all.extend(missing);
+        all
     }
 
     fn due(&self) -> Option<Due> {
@@ -279,7 +312,7 @@ impl Observed {
 /// Where what is wanted is written.
 fn place(manager: Writer) -> &'static Path {
     Path::new(match manager {
-        Writer::File | Writer::Resolvconf => source::PATH,
+        Writer::File | Writer::Resolvconf | Writer::Lease(_) => source::PATH,
         Writer::Resolved => RESOLVED,
         Writer::NetworkManager => NETWORK_MANAGER,
     })

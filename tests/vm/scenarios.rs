@@ -5,6 +5,7 @@ mod containerd;
 mod files;
 mod firewall;
 mod grub;
+mod killed;
 mod kubernetes;
 mod netfilter;
 mod packages;
@@ -57,6 +58,12 @@ pub const ALL: &[Scenario] = &[
         run: undo::run,
         suites: EVERY,
         always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "killed",
+        run: killed::run,
+        suites: &["bookworm"],
+        always_on: &[],
     },
     Scenario {
         name: "preflight",

@@ -36,6 +36,14 @@ impl Resolv {
         }
         found
     }
+
+    /// The servers' addresses, as they are written.
+    pub fn addresses(&self) -> Vec<String> {
+        self.servers
+            .iter()
+            .map(|(_, address)| address.to_string())
+            .collect()
+    }
 }
 
 /// The text with other servers and domains, where any are given: they come where the first such line

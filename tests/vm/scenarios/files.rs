@@ -104,8 +104,8 @@ fn applies(machine: &mut Machine) {
 fn by_its_own_tools(machine: &mut Machine) {
     for (script, expected) in [
         ("uname -n; cat /etc/hostname", "k8s-node07\nk8s-node07"),
-        ("getent -s files ahostsv4 api.k8s.example | awk 'NR==1{print $1}'", "192.0.2.10"),
-        ("getent -s files ahostsv4 k8s-node07 | awk 'NR==1{print $1}'", "127.0.1.1"),
+        ("getent -s files hosts api.k8s.example | awk 'NR==1{print $1}'", "192.0.2.10"),
+        ("getent -s files hosts k8s-node07 | awk 'NR==1{print $1}'", "127.0.1.1"),
         ("head -2 /etc/hosts", "127.0.0.1\tlocalhost\n192.0.2.10 others # not ours"),
         ("cat /etc/resolv.conf", "nameserver 192.0.2.53\nnameserver 192.0.2.54\nsearch k8s.example"),
         ("systemctl show containerd -p LimitNOFILE -p LimitNOFILESoft -p TasksMax | sort",

@@ -6,7 +6,7 @@ use crate::image::Image;
 use crate::machine::Machine;
 
 /// A host with something of every kind to change.
-const BARE: &str = r#"
+pub const BARE: &str = r#"
 mkdir -p /var/log/journal
 systemd-tmpfiles --create --prefix /var/log/journal
 systemctl restart systemd-journald
@@ -23,7 +23,7 @@ udevadm settle
 
 /// Files with type, mode, owner, label and content, then what runs. `sysctl -a` itself, by the automount
 /// below /proc/sys/fs, has systemd load binfmt_misc.
-const STATE: &str = r#"
+pub const STATE: &str = r#"
 find /etc /usr/local/etc -printf '%p %y %m %U %G %l\n' | sort
 { find /etc -exec stat -c '%n %C' {} + 2>/dev/null || true; } | sort
 find /etc -type f -exec sha256sum {} + | sort -k2
@@ -110,7 +110,7 @@ fn rebooted(machine: &mut Machine, bare: &str) {
 }
 
 /// The lines by which two states differ are shown, not both.
-fn same(before: &str, after: &str, what: &str) {
+pub fn same(before: &str, after: &str, what: &str) {
     let diff = similar::TextDiff::from_lines(before, after);
     let diff = diff.unified_diff().context_radius(0).to_string();
     assert!(diff.is_empty(), "{what}:\n{diff}");
