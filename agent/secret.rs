@@ -55,28 +55,52 @@ pub fn is_named(key: &str) -> bool {
     NAMES.iter().any(|name| key.ends_with(name))
 }
 
+/// How a value begins that goes on in the next line, with what ends it.
+const LONG: [(&str, &str); 4] = [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]"), ("{", "}")];
+
 /// A profile's text, as long as before, without its secrets: what stands behind the `=` of such a
-/// key, up to the end of the line.
+/// key, up to the end of the line in which the value ends.
 #[must_use]
 pub fn masked(text: &str) -> String {
-    text.split_inclusive('\n').map(masked_line).collect()
+    let mut masked = String::with_capacity(text.len());
+    let mut until = None;
+    for line in text.split_inclusive('\n') {
+        let (from, value) = match (until, value(line)) {
+            (Some(_), _) => (0, line),
+            (None, Some(from)) => (from, line.get(from..).unwrap_or_default()),
+            (None, None) => (line.len(), ""),
+        };
+        until = match until {
+            Some(end) => Some(end).filter(|end| !value.contains(end)),
+            None => goes_on(value.trim_start()),
+        };
+        masked.extend(line.char_indices().map(|(at, c)| hide(c, at >= from)));
+    }
+    masked
 }
 
-fn masked_line(line: &str) -> String {
-    let end = line.trim_end_matches(['\r', '\n']).len();
+/// Where in a line the value of a key begins that names a secret.
+fn value(line: &str) -> Option<usize> {
     let names = |at: &usize| {
         let key = line.get(..*at).unwrap_or_default().trim_end();
         is_named(key.trim_end_matches(['"', '\'']))
     };
-    let from = line.match_indices('=').map(|(at, _)| at).find(names);
-    let Some(from) = from.map(|at| at + 1) else {
-        return line.to_owned();
-    };
-    let hide = |(at, c): (usize, char)| match at >= from && at < end && !c.is_whitespace() {
+    let equals = line.match_indices('=').map(|(at, _)| at).find(names);
+    equals.map(|at| at + 1)
+}
+
+/// What ends a value that does not end in its first line.
+fn goes_on(value: &str) -> Option<&'static str> {
+    let (begin, end) = LONG.iter().find(|(begin, _)| value.starts_with(begin))?;
+    let rest = value.strip_prefix(begin)?;
+    (!rest.contains(end)).then_some(*end)
+}
+
+fn hide(c: char, is_secret: bool) -> String {
+    match is_secret && !c.is_whitespace() {
         true => "*".repeat(c.len_utf8()),
         false => c.to_string(),
-    };
-    line.char_indices().map(hide).collect()
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +134,12 @@ mod tests {
             ),
             ("name = \"abc\"", "name = \"abc\""),
             ("# a token", "# a token"),
+            (
+                "token = \"\"\"\na\nb\"\"\"\nc = 1",
+                "token = ***\n*\n****\nc = 1",
+            ),
+            ("token = [ # x\n'a',\n]\nb", "token = * * *\n****\n*\nb"),
+            ("token = '''a'''\nb", "token = *******\nb"),
         ] {
             assert_eq!(masked(line), expected);
         }
@@ -126,8 +156,10 @@ mod tests {
 
         #[test]
         fn no_value_stays(value in "[a-z0-9]{6}\\.[a-z0-9]{16}") {
-            let text = format!("[kubeadm]\ntoken = \"{value}\"\n");
-            prop_assert!(!masked(&text).contains(&value));
+            for quote in ["\"", "\"\"\"\n", "'''"] {
+                let text = format!("[kubeadm]\ntoken = {quote}{value}{quote}\n");
+                prop_assert!(!masked(&text).contains(&value));
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Unit {
     mask: Option<PathBuf>,
     /// Links by which another unit starts it, and its other names.
     links: Vec<PathBuf>,
+    /// What is where a link would have to be: another unit's other name, or an own file.
+    taken: Vec<PathBuf>,
     /// Units that start it when something happens.
     pub triggers: Vec<Unit>,
     /// Those that are enabled with it.
@@ -119,7 +121,17 @@ impl Unit {
             (generated, links) = generator_made(host, &name, links)?;
         }
         links.retain(|link| !link.starts_with(RUNTIME) || generated.is_some());
+        let mut taken = Vec::new();
+        for link in service
+            .iter()
+            .flat_map(|unit| install_links(&name, &unit.install))
+        {
+            if !links.contains(&link) && host.kind(&link)?.is_some() {
+                taken.push(link);
+            }
+        }
         Ok(Self {
+            taken,
             name,
             service,
             generated,
@@ -188,6 +200,18 @@ impl Unit {
             return (state, steps);
         }
         let also = self.also.iter();
+        if let Some(path) = also
+            .clone()
+            .chain([self])
+            .flat_map(|unit| &unit.taken)
+            .next()
+        {
+            let to = "enabled (what is in the place of this link is not ours to replace)";
+            return (
+                State::differs("disabled", to, Some(Origin::file(path))),
+                steps,
+            );
+        }
         let new: Vec<Step> = also.chain([self]).flat_map(Self::missing_links).collect();
         let origin = self
             .service

@@ -233,7 +233,7 @@ fn assign(to: &mut Line, variable: &str, path: &Path, text: &str) {
         if !adds {
             to.clear();
         }
-        to.extend(arguments(path, index + 1, value.trim_matches(['"', '\''])));
+        to.extend(arguments(path, index + 1, edit::word(value).0));
     }
 }
 
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn assignments_replace_or_add() {
         let text = "# GRUB_CMDLINE_LINUX=\"selinux=0\"\nGRUB_CMDLINE_LINUX=\"a b=1\"\n\
-                    GRUB_CMDLINE_LINUX_DEFAULT=quiet\nGRUB_CMDLINE_LINUX='c'\n\
+                    GRUB_CMDLINE_LINUX_DEFAULT=quiet\nGRUB_CMDLINE_LINUX='c' # \"d\"\n\
                     GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX} enforcing=0\"\n";
         let mut line = Line::new();
         assign(&mut line, "GRUB_CMDLINE_LINUX", Path::new("/d"), text);

@@ -7,6 +7,7 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::diagnostic::{ProfileError, suggestion};
 use super::tree::Span;
+use crate::secret;
 
 /// Longer strings are cut in messages.
 const SHOWN_TEXT: usize = 40;
@@ -15,6 +16,8 @@ const SHOWN_TEXT: usize = 40;
 #[derive(Debug)]
 pub struct Fault {
     text: String,
+    /// What is there instead of what the text says; never told of a secret.
+    found: Option<String>,
     hint: Option<String>,
     /// Whether the fault is about a key of the table at the path, not about the value there.
     of_table: bool,
@@ -27,6 +30,7 @@ impl Fault {
     fn new(text: String) -> Self {
         Self {
             text,
+            found: None,
             hint: None,
             of_table: false,
             at: None,
@@ -34,13 +38,16 @@ impl Fault {
         }
     }
 
+    fn expected(wanted: &str, found: String) -> Self {
+        Self {
+            found: Some(found),
+            ..Self::new(format!("expected {wanted}"))
+        }
+    }
+
     /// An enum that is not written as a string.
     pub fn not_a_name(found: Unexpected<'_>, names: &[&str]) -> Self {
-        Self::new(format!(
-            "expected one of {}, found {}",
-            quoted(names),
-            shown(found)
-        ))
+        Self::expected(&format!("one of {}", quoted(names)), shown(found))
     }
 
     /// Gives the place, if it has none yet: the innermost is the right one.
@@ -51,6 +58,9 @@ impl Fault {
 
     /// Adds the next step outwards: a key, or `[3]`.
     pub fn inside(mut self, step: String) -> Self {
+        if secret::is_named(&step) {
+            self.found = self.found.map(|_| "something else".to_owned());
+        }
         self.path.push(step);
         self
     }
@@ -65,8 +75,8 @@ impl Fault {
             path.push_str(step);
         }
         let message = match self.of_table {
-            true => format!("{} in [{path}]", self.text),
-            false => format!("{path}: {}", self.text),
+            true => format!("{self} in [{path}]"),
+            false => format!("{path}: {self}"),
         };
         let mut error = ProfileError::new(message).at(self.at.unwrap_or_else(|| whole.clone()));
         error.hint = self.hint;
@@ -76,7 +86,11 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
+        formatter.write_str(&self.text)?;
+        match &self.found {
+            Some(found) => write!(formatter, ", found {found}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -88,11 +102,7 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!(
-            "expected {}, found {}",
-            wanted(expected),
-            shown(found)
-        ))
+        Self::expected(&wanted(expected), shown(found))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -100,17 +110,11 @@ impl de::Error for Fault {
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self::new(format!(
-            "expected {}, found {length} elements",
-            wanted(expected)
-        ))
+        Self::expected(&wanted(expected), format!("{length} elements"))
     }
 
     fn unknown_variant(name: &str, known: &'static [&'static str]) -> Self {
-        let mut fault = Self::new(format!(
-            "expected one of {}, found \"{name}\"",
-            quoted(known)
-        ));
+        let mut fault = Self::expected(&format!("one of {}", quoted(known)), format!("\"{name}\""));
         fault.hint =
             suggestion(name, known.iter().copied()).filter(|hint| !hint.starts_with("known"));
         fault

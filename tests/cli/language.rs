@@ -140,6 +140,14 @@ fn wrong_types() {
         &["\"tcp://x\" is no endpoint: expected unix:///"],
     );
     refuses("vars = 1\n", "2:8", &["`vars` is a table"]);
+    refuses(
+        "[kubeadm]\nversion = \"1.34\"\nrole = \"join\"\ntoken = 31337\n",
+        "5:9",
+        &[
+            "kubeadm.token: expected a string, found something else",
+            "*****",
+        ],
+    );
 }
 
 fn extends() {

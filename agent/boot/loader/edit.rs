@@ -272,13 +272,10 @@ fn assign(text: &str, variable: &str, change: &Change) -> Option<Option<String>>
         return Some(None);
     };
     let line = value.trim_end_matches(['\n', '\r']);
-    let (arguments, rest) = match line.chars().next() {
-        Some(quote @ ('"' | '\'')) => {
-            let inner = line.get(1..)?;
-            inner.split_at_checked(end_of_quote(inner, quote)?)?
-        }
-        _ => line.split_at(line.find(char::is_whitespace).unwrap_or(line.len())),
-    };
+    let (arguments, rest) = word(line);
+    if rest.is_empty() && line.starts_with(['"', '\'']) {
+        return None;
+    }
     let new = change.edit(arguments);
     if new == arguments {
         return Some(Some(text.to_owned()));
@@ -289,6 +286,19 @@ fn assign(text: &str, variable: &str, change: &Change) -> Option<Option<String>>
         true => format!("{before}{}{new}{rest}{after}", line.get(..1)?),
         false => format!("{before}\"{new}\"{rest}{after}"),
     }))
+}
+
+/// The first word of a shell's line without its quotes, and what is after it, the closing quote
+/// included; without that the word goes to the end of the line.
+pub(super) fn word(line: &str) -> (&str, &str) {
+    let (inner, end) = match line.chars().next() {
+        Some(quote @ ('"' | '\'')) => {
+            let inner = line.get(1..).unwrap_or_default();
+            (inner, end_of_quote(inner, quote))
+        }
+        _ => (line, line.find(char::is_whitespace)),
+    };
+    inner.split_at(end.unwrap_or(inner.len()))
 }
 
 fn end_of_quote(text: &str, quote: char) -> Option<usize> {

@@ -60,12 +60,14 @@ pub fn run(image: &Image) {
     machine.reboot();
     Report::with(&mut machine, "check", PROFILE, 0);
     by_its_own_tools(&mut machine);
-    breaks(&mut machine);
     Report::with(&mut machine, "remove", "", 0);
     let now = machine.ok(STATE);
     let diff = similar::TextDiff::from_lines(bare.as_str(), now.as_str());
     let diff = diff.unified_diff().context_radius(0).to_string();
     assert!(diff.is_empty(), "remove:\n{diff}");
+    // What is broken by hand is no longer ours to take back.
+    Report::with(&mut machine, "apply", PROFILE, 0);
+    breaks(&mut machine);
 }
 
 fn applies(machine: &mut Machine) {

@@ -67,12 +67,14 @@ pub fn run(image: &Image) {
     // The boot has started what was enabled.
     Report::with(&mut machine, "check", PROFILE, 0);
     assert_eq!(arguments(&mut machine), "--node-ip=192.0.2.7");
+    taken_back(&mut machine, &packaged);
+    assert_ne!(bare, packaged);
+    Report::with(&mut machine, "apply", PROFILE, 0);
+    // What is broken by hand is no longer ours to take back.
     broken(&mut machine);
     pulled(&mut machine);
     refused(&mut machine);
     member(&mut machine);
-    taken_back(&mut machine, &packaged);
-    assert_ne!(bare, packaged);
 }
 
 /// What can't be done yet waits, and is done no harm by.
