@@ -34,7 +34,7 @@ test: tools
 	cargo test --lib --tests
 
 vm-all: tools
-	cargo test --test vm -- --include-ignored | tee /dev/stderr | tests/vm/results.sh >tests/vm/RESULTS.md
+	cargo test --test vm -- --include-ignored --test-threads 2 | tee /dev/stderr | tests/vm/results.sh >tests/vm/RESULTS.md
 
 EACH = 600
 fuzz: tools
