@@ -31,6 +31,10 @@ pub const BUILTIN: &[(&str, &str)] = &[
         include_str!("../../profiles/guide-kubernetes-1.24-worker.toml"),
     ),
     ("mirrors-cn", include_str!("../../profiles/mirrors-cn.toml")),
+    (
+        "centos-7-vault",
+        include_str!("../../profiles/centos-7-vault.toml"),
+    ),
 ];
 
 /// The names.

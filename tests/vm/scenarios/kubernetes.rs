@@ -62,7 +62,6 @@ pub fn run(image: &Image) {
     ));
     let packaged = state(&mut machine);
     prepared(&mut machine);
-    secret(&mut machine);
     machine.reboot();
     // The boot has started what was enabled.
     Report::with(&mut machine, "check", PROFILE, 0);
@@ -71,6 +70,7 @@ pub fn run(image: &Image) {
     assert_ne!(bare, packaged);
     Report::with(&mut machine, "apply", PROFILE, 0);
     // What is broken by hand is no longer ours to take back.
+    secret(&mut machine);
     broken(&mut machine);
     pulled(&mut machine);
     refused(&mut machine);

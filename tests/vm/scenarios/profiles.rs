@@ -4,14 +4,14 @@
 use crate::guest::{self, CONTROL_PLANE, PROFILE, Report};
 use crate::image::Image;
 
-/// The guide's comes last: it wants most, and less than others of some. No time server can be reached
-/// from here, so nothing is in time.
+/// The guide's comes last: it wants most, and less than others of some. From here no time server can be
+/// reached, no repository and no name server.
 const PROFILES: [&str; 5] = [
     "kubeadm-base",
     PROFILE,
     CONTROL_PLANE,
-    "guide-kubernetes-1.24-worker --skip time,images",
-    "guide-kubernetes-1.24-control-plane --skip time,images",
+    "guide-kubernetes-1.24-worker --skip time,images,packages,dns,kubelet",
+    "guide-kubernetes-1.24-control-plane --skip time,images,packages,dns,kubelet",
 ];
 
 pub fn run(image: &Image) {
