@@ -6,6 +6,7 @@ mod facts;
 mod host;
 mod items;
 mod journal;
+mod node;
 mod ports;
 mod profile;
 mod rules;
@@ -31,6 +32,16 @@ pub const ALL: &[Target] = &[
     ("ports-ufw", ports::ufw),
     ("ports-firewalld", ports::firewalld),
     ("ports-live", ports::live),
+    ("hosts", node::hosts),
+    ("dns", node::dns),
+    ("network-manager", node::network_manager),
+    ("limits", node::limits),
+    ("kernel", node::kernel),
+    ("kubelet", node::kubelet),
+    ("services", node::services),
+    ("time", node::time),
+    ("files", node::files),
+    ("repositories", node::repositories),
     ("netlink", rules::netlink),
     ("xtables", rules::xtables),
 ];

@@ -150,24 +150,41 @@ fn entries(host: &Host) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for path in entry_files(host)? {
         let text = host.text(&path)?.unwrap_or_default();
-        let mut line = options(&path, &text, "options ");
+        if !starts_kernel(&text) {
+            continue;
+        }
+        let mut line = assigned(&path, &text, entry_options);
         if line.iter().any(|argument| argument.key == "$kernelopts") {
             let path = Path::new(ENVIRONMENT);
             let text = host.text(path)?.unwrap_or_default();
-            line.splice(0..0, options(path, &text, "kernelopts="));
+            let kernelopts = assigned(path, &text, |line| line.strip_prefix("kernelopts="));
+            line.splice(0..0, kernelopts);
         }
         lines.push(line);
     }
     Ok(lines)
 }
 
-/// The arguments in lines that begin so.
-fn options(path: &Path, text: &str, begin: &str) -> Line {
+/// The arguments that lines have of which `of` gives them.
+fn assigned(path: &Path, text: &str, of: impl Fn(&str) -> Option<&str>) -> Line {
     let lines = text.lines().enumerate();
     lines
-        .filter_map(|(index, line)| Some((index + 1, line.trim_start().strip_prefix(begin)?)))
+        .filter_map(|(index, line)| Some((index + 1, of(line)?)))
         .flat_map(|(number, text)| arguments(path, number, text))
         .collect()
+}
+
+/// Whether an entry of the Boot Loader Specification starts a kernel, not another program.
+fn starts_kernel(entry: &str) -> bool {
+    let key = |line: &str| line.split_whitespace().next() == Some("linux");
+    entry.lines().any(key)
+}
+
+/// The arguments in an entry's line `options ARGUMENTS`, its words apart by blanks or tabs.
+fn entry_options(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("options")?;
+    let value = rest.trim_start();
+    (rest.is_empty() || value.len() < rest.len()).then_some(value)
 }
 
 /// `linux /vmlinuz-… arguments` (also linux16, linuxefi) of every entry but the rescue ones, which
@@ -181,7 +198,10 @@ fn menu(path: &Path, text: &str) -> Vec<Line> {
 /// What a line of a menu gives the kernel it starts, if it starts one.
 fn linux_arguments(line: &str) -> Option<&str> {
     let (command, rest) = line.trim_start().split_once(char::is_whitespace)?;
-    let (kernel, rest) = rest.trim_start().split_once(char::is_whitespace)?;
+    let rest = rest.trim_start();
+    let (kernel, rest) = rest
+        .split_once(char::is_whitespace)
+        .unwrap_or_else(|| rest.split_at(rest.len()));
     let starts = ["linux", "linux16", "linuxefi"].contains(&command);
     let other = ["-rescue", "memtest"]
         .iter()
@@ -300,7 +320,7 @@ mod tests {
         };
         put(
             "boot/loader/entries/a-1.conf",
-            "title A\noptions $kernelopts quiet\n",
+            "linux /v\noptions $kernelopts quiet\n",
         );
         put("boot/loader/entries/a-0-rescue.conf", "options selinux=0\n");
         put(

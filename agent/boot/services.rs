@@ -150,9 +150,22 @@ impl Service {
         };
         match value {
             "" => list.clear(),
-            _ => list.extend(value.split_whitespace().map(str::to_owned)),
+            _ => list.extend(
+                value
+                    .split_whitespace()
+                    .filter(is_unit_name)
+                    .map(str::to_owned),
+            ),
         }
     }
+}
+
+/// Letters, digits and some signs (src/basic/unit-name.h, `VALID_CHARS`), and specifiers; what else is
+/// there systemd passes over.
+fn is_unit_name(name: &&str) -> bool {
+    let is_sign = |byte| b":-_.\\@%".contains(&byte);
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || is_sign(byte))
 }
 
 /// systemd's words for yes (systemd.syntax(7)).

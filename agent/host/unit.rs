@@ -90,7 +90,7 @@ impl Host {
 
     /// Asks systemd.
     pub(super) fn unit_state(&self, unit: &str) -> Result<UnitState> {
-        let properties = "--property=ActiveState,SubState,NeedDaemonReload";
+        let properties = "--property=LoadState,ActiveState,SubState,NeedDaemonReload";
         let argv = ["systemctl", "show", properties, unit];
         let text = self.words(&argv)?;
         let mut state = UnitState::default();
@@ -98,7 +98,9 @@ impl Host {
             match name {
                 "ActiveState" => value.clone_into(&mut state.active),
                 "SubState" => value.clone_into(&mut state.sub),
-                "NeedDaemonReload" => state.is_stale = value == "yes",
+                // A mask that is gone is none of what 247 looks at (unit_need_daemon_reload).
+                "LoadState" => state.is_stale |= value != "loaded",
+                "NeedDaemonReload" => state.is_stale |= value == "yes",
                 _ => {}
             }
         }

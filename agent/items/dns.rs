@@ -260,6 +260,13 @@ impl Observed {
     /// is known.
     fn boot(&self, live: &State, asked: bool, told: bool) -> State {
         match (self.manager, asked) {
+            (Writer::File, true) if self.path != place(Writer::File) => match live {
+                State::Differs { .. } => State::blocked(format!(
+                    "the kubelet reads {}, as resolvConf in its config.yaml says: say it there",
+                    self.path.display()
+                )),
+                _ => live.clone(),
+            },
             (Writer::File, _) => live.clone(),
             (Writer::Resolvconf, true) if *live != State::InSync => State::blocked(
                 "resolvconf writes /etc/resolv.conf: say it in /etc/resolvconf/resolv.conf.d/head",

@@ -109,7 +109,7 @@ impl Services {
                 continue;
             }
             let other = Unit::read(host, name)?;
-            if let Some(link) = other.enabled_by() {
+            if let Some(link) = other.enabled_by().filter(|_| other.name != unit.name) {
                 rivals.push((other.name.clone(), Origin::file(link)));
             }
         }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{ENTRIES, linux_arguments};
+use super::{ENTRIES, entry_options, linux_arguments, starts_kernel};
 use crate::boot::cmdline;
 use crate::error::{Result, trouble};
 
@@ -132,19 +132,7 @@ impl Place {
                 let at = line.len() - linux_arguments(line)?.len();
                 Some((at, change.edit(line.get(at..)?)))
             })),
-            Format::Entry => Ok(lines(&self.text, |line| {
-                let at = line.len() - line.trim_start().strip_prefix("options ")?.len();
-                let arguments = line.get(at..)?;
-                // The rest of it is in the environment.
-                let whole = !arguments.contains("$kernelopts");
-                let with = if whole {
-                    change.with.clone()
-                } else {
-                    Vec::new()
-                };
-                let without = change.without.clone();
-                Some((at, Change { with, without }.edit(arguments)))
-            })),
+            Format::Entry => Ok(self.edited_entry(change)),
             Format::Environment => {
                 set_in_environment(&self.text, "kernelopts", |old| change.edit(old))
                     .ok_or_else(|| wrong("GRUB's environment has no room"))
@@ -152,6 +140,31 @@ impl Place {
             Format::Defaults => defaults(&self.text, change)
                 .ok_or_else(|| wrong("GRUB_CMDLINE_LINUX is no assignment on one line")),
         }
+    }
+
+    fn edited_entry(&self, change: &Change) -> String {
+        if !starts_kernel(&self.text) {
+            return self.text.clone();
+        }
+        let new = lines(&self.text, |line| {
+            let at = line.len() - entry_options(line)?.len();
+            let arguments = line.get(at..)?;
+            // The rest of it is in the environment.
+            let whole = !arguments.contains("$kernelopts");
+            let with = if whole {
+                change.with.clone()
+            } else {
+                Vec::new()
+            };
+            let without = change.without.clone();
+            Some((at, Change { with, without }.edit(arguments)))
+        });
+        let arguments = change.edit("");
+        if arguments.is_empty() || self.text.lines().any(|line| entry_options(line).is_some()) {
+            return new;
+        }
+        let newline = if new.ends_with('\n') { "" } else { "\n" };
+        format!("{new}{newline}options {arguments}\n")
     }
 
     /// Whether it is an entry whose arguments are in the environment.
@@ -198,7 +211,11 @@ fn lines(text: &str, edit: impl Fn(&str) -> Option<(usize, String)>) -> String {
         let (begin, ending) = line.split_at(bare.len());
         match edit(begin) {
             Some((at, arguments)) => {
-                new.push_str(begin.get(..at).unwrap_or_default());
+                let before = begin.get(..at).unwrap_or_default();
+                new.push_str(before);
+                if !arguments.is_empty() && !before.ends_with(char::is_whitespace) {
+                    new.push(' ');
+                }
                 new.push_str(&arguments);
             }
             None => new.push_str(begin),

@@ -58,10 +58,24 @@ fn each_format() {
     let entry = "title A\r\noptions root=/dev/a quiet\r\nlinux /v\r\n";
     let expected = "title A\r\noptions root=/dev/a selinux=0\r\nlinux /v\r\n";
     assert_eq!(edited(Format::Entry, entry, &change), expected);
-    let entry = "options $kernelopts quiet $tuned_params\n";
+    for (entry, expected) in [
+        (
+            "linux /v\noptions $kernelopts quiet $tuned_params\n",
+            "linux /v\noptions $kernelopts $tuned_params\n",
+        ),
+        ("linux /v\noptions\ta\n", "linux /v\noptions\ta selinux=0\n"),
+        ("linux /v\noptions\n", "linux /v\noptions selinux=0\n"),
+        ("linux\t/v", "linux\t/v\noptions selinux=0\n"),
+        (
+            "efi /shell.efi\noptions quiet\n",
+            "efi /shell.efi\noptions quiet\n",
+        ),
+    ] {
+        assert_eq!(edited(Format::Entry, entry, &change), expected);
+    }
     assert_eq!(
-        edited(Format::Entry, entry, &change),
-        "options $kernelopts $tuned_params\n"
+        edited(Format::Menu, "\tlinux /vmlinuz-1\n", &change),
+        "\tlinux /vmlinuz-1 selinux=0\n"
     );
     let text = "# GRUB Environment Block\nsaved_entry=x\nkernelopts=root=/dev/a quiet \n";
     let environment = format!("{text}{}", "#".repeat(1024 - text.len()));

@@ -86,7 +86,7 @@ fn arguments_are_looked_for_in_every_entry() {
     // Entries of the Boot Loader Specification, as EL 8 has them.
     let entry = (
         "boot/loader/entries/id-1.conf",
-        "title x\noptions $kernelopts quiet\n",
+        "linux x\noptions $kernelopts quiet\n",
     );
     let environment = ("boot/grub2/grubenv", "kernelopts=ro\n####");
     let found = plan(wanted, &[line, entry, environment]);

@@ -136,6 +136,13 @@ fn set(text: &str, section: &str, key: &str, value: Option<&str>) -> String {
     let Some(begin) = found.map(|(begin, _)| begin).or(head(text, section)) else {
         return text.to_owned();
     };
+    // What goes on from a line above is not made to go on from ours.
+    let goes_on = |line: &&str| line.starts_with([' ', '\t']);
+    let after = text.split_inclusive('\n').skip(begin + 1);
+    let begin = match found {
+        Some(_) => begin,
+        None => begin + after.take_while(goes_on).count(),
+    };
     let mut new = String::with_capacity(text.len() + 80);
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let is_old = found.is_some_and(|(from, to)| (from..to).contains(&index));
