@@ -148,7 +148,7 @@ pub fn foresee_rollback(host: &mut Host, first: usize, others: Others) -> Result
 /// Takes back what the runs from `first` on did, and looks again.
 ///
 /// # Errors
-/// As [`foresee_rollback`]; then nothing was done.
+/// As [`foresee_rollback`]; then nothing was taken back.
 pub fn rollback(
     host: &mut Host,
     command: &str,
@@ -158,12 +158,15 @@ pub fn rollback(
 ) -> Result<Account> {
     host.refresh();
     let runs = Runs::read(host)?;
+    // Before it is planned: a directory that is left with half of ours in it would not be empty.
+    let finishes = clear(host, &runs)?;
+    host.refresh();
     let (before, reservations) = taking_back(host, &runs, first, others)?;
     let profile = runs.0.get(first).map(|run| run.purpose().profile);
     let purpose = Purpose {
         command: command.into(),
         profile: profile.unwrap_or_default(),
-        finishes: clear(host, &runs)?,
+        finishes,
         ..Purpose::default()
     };
     let mut performer = Performer::new(purpose, signals);

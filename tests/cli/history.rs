@@ -10,7 +10,8 @@ trials!(
     anyone: [
         a_cut_off_run_is_finished, what_others_added_stays, what_others_changed_stays, a_run_is_named, nothing_to_take_back,
         what_left_the_profile_goes, another_profile, a_file_renamed, an_item_that_left, what_was_not_asked_for_stays, joined,
-        a_damaged_journal, a_torn_first_record, a_second_run_that_never_began, a_rollback_that_was_cut_off, a_second_run_that_was_cut_off,
+        a_damaged_journal, a_torn_first_record, a_second_run_that_never_began, a_rollback_that_was_cut_off, a_removal_that_was_cut_off,
+        a_second_run_that_was_cut_off,
         applied_again_after_a_rollback_that_was_cut_off, a_file_that_others_removed,
     ],
     root: [a_kernel_value_goes_back, a_key_that_left_goes_back]
@@ -372,6 +373,25 @@ fn a_rollback_that_was_cut_off() {
     image.past(&["rollback"]).exits(0);
     assert!(!image.root().join(FILE).exists());
     assert_eq!(image.read("etc/fstab"), FSTAB.as_bytes());
+}
+
+/// What it was removing has its temporary name still, and is alone in a directory of ours.
+fn a_removal_that_was_cut_off() {
+    let image = image();
+    image.run("apply").exits(0);
+    let applied = image.read(FILE);
+    image.past(&["rollback"]).exits(0);
+    let journal = image.journals().pop().unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let step = text.lines().position(|line| line.contains(FILE)).unwrap();
+    let kept: String = text.split_inclusive('\n').take(step + 1).collect();
+    file(&journal, kept);
+    let process = journal.file_stem().unwrap().to_str().unwrap();
+    let process = process.rsplit('-').next().unwrap();
+    let temporary = format!("etc/sysctl.d/.kubernetes.conf.nodeprep-{process}");
+    image.add(&temporary, applied);
+    image.past(&["rollback"]).exits(0);
+    assert!(!image.root().join("etc/sysctl.d").exists());
 }
 
 /// Its last step is in the journal, and what the first run left is still there.
