@@ -8,11 +8,18 @@ use std::sync::OnceLock;
 /// The program, built now if it is not up to date.
 pub fn path() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| build(["--bin", "nodeprep"]))
+    PROGRAM.get_or_init(|| build(&["--bin", "nodeprep"]))
+}
+
+/// The same with its optimisations.
+#[allow(dead_code)] // of the tests that share this file some need only the other
+pub fn optimised() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build(&["--bin", "nodeprep", "--release"]))
 }
 
 /// Builds a program as [`path`]'s; `which` is cargo's choice of one.
-pub fn build(which: [&str; 2]) -> PathBuf {
+pub fn build(which: &[&str]) -> PathBuf {
     let cargo = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--locked"])

@@ -13,7 +13,7 @@ use nix::errno::Errno::{
     EPERM, EROFS,
 };
 
-use crate::trace::{Call, Place};
+use crate::trace::{Call, PAIR, Place};
 
 /// Letters shown of a path, or of what is written.
 const SHOWN: usize = 60;
@@ -118,7 +118,10 @@ impl Call {
     /// Whether it is about a pipe or the like: no disk is behind it that could fail.
     fn is_in_memory(&self) -> bool {
         let on_file = [SYS_read, SYS_write, SYS_close].contains(&self.place.number);
-        on_file && !self.file.starts_with('/')
+        // By such a pair std hears of a child that it starts: a packet is in memory or not there, and
+        // unix(7) has no error for taking it.
+        let on_pair = self.place.number == SYS_recvfrom && self.file == PAIR;
+        on_pair || on_file && !self.file.starts_with('/')
     }
 
     /// Whether it may do less than it is asked to (write(2)).

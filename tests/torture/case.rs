@@ -1,5 +1,8 @@
 //! What an undisturbed run makes of a host, and what has to be true after a disturbed one.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::machine::{Host, Machine};
@@ -34,11 +37,15 @@ pub struct Case {
     pub calls: Vec<Call>,
     /// What it answers.
     pub code: Option<i32>,
+    /// A tree as it is before the command, the agent's own files too.
+    begun: Option<State>,
+    /// What was wrong with what followed from a state.
+    followed: RefCell<HashMap<u64, Vec<String>>>,
 }
 
 impl Case {
-    pub fn new(host: Host, deed: Deed) -> Self {
-        let machine = Machine::new(host);
+    pub fn new(host: Host, deed: Deed, program: &'static Path) -> Self {
+        let machine = Machine::new(host, program);
         let mut case = Self {
             machine,
             deed,
@@ -46,9 +53,12 @@ impl Case {
             after: State::default(),
             calls: Vec::new(),
             code: None,
+            begun: None,
+            followed: RefCell::default(),
         };
         case.begin();
         case.before = case.machine.state();
+        case.begun = case.machine.is_tree().then(|| case.before.clone());
         let ran = case.run(None);
         (case.code, case.calls) = (ran.code, ran.calls);
         case.after = case.machine.state();
@@ -64,6 +74,9 @@ impl Case {
 
     /// The host as it is before the command.
     pub fn begin(&self) {
+        if let Some(begun) = &self.begun {
+            return self.machine.put_back(begun);
+        }
         self.machine.reset();
         if self.deed == Deed::Rollback {
             said(&mut self.machine.apply());
@@ -92,13 +105,25 @@ impl Case {
         }
     }
 
-    /// What is half done now.
-    pub fn torn(&self) -> Vec<String> {
-        self.machine.state().torn(&self.before, &self.after)
+    /// What is wrong with what follows from the state the host is in: the next run finishes it, and so
+    /// many runs can then be taken back. What follows from a state is tried once.
+    pub fn follows(&self, state: &State, runs: usize) -> Vec<String> {
+        let key = state.key();
+        if let Some(known) = self.followed.borrow().get(&key) {
+            return known.clone();
+        }
+        let bad = [self.finish(), self.take_back(runs)].concat();
+        self.followed.borrow_mut().insert(key, bad.clone());
+        bad
+    }
+
+    /// From how many states it was tried what follows.
+    pub fn states(&self) -> usize {
+        self.followed.borrow().len()
     }
 
     /// The next run makes the host what it would have been.
-    pub fn finish(&self) -> Vec<String> {
+    fn finish(&self) -> Vec<String> {
         let (next, text) = said(&mut self.command());
         let mut bad = self.is(&self.after);
         let nothing_left = self.deed == Deed::Rollback && next.status.code() == Some(NOTHING_LEFT);
@@ -112,7 +137,7 @@ impl Case {
     }
 
     /// What was applied by so many runs, those not counted that were cut off, can be taken back.
-    pub fn take_back(&self, runs: usize) -> Vec<String> {
+    fn take_back(&self, runs: usize) -> Vec<String> {
         if self.deed == Deed::Rollback {
             return Vec::new();
         }

@@ -1,11 +1,14 @@
 //! Which faults are put where, and what is expected of each.
 
+use std::path::Path;
 use std::time::Instant;
 
 use nix::errno::Errno;
 
 use crate::case::{Case, Deed, Placed};
 use crate::machine::Host;
+use crate::program;
+use crate::state::State;
 use crate::trace::{Call, Fault, Moment, Ran};
 
 /// Of the faults at calls that change something a sample takes one in so many, and of the others: what
@@ -16,10 +19,14 @@ const OF_KILLS: (usize, usize) = (3, 31);
 const OF_ERRORS: (usize, usize) = (11, 61);
 /// Of the kills of a first run one in so many is followed by each kill of a second.
 const TWICE: usize = 7;
+/// After so many faults a trial says how far it is: one of every call takes its time.
+const OFTEN: usize = 500;
 /// Failures told of a trial: more say nothing new.
 const TOLD: usize = 20;
-/// What a report's exit code can be, and that of a profile that can't be read.
-const CODES: [i32; 5] = [0, 1, 2, 3, 65];
+/// The exit code where the profile cannot be read.
+const PROFILE: i32 = 65;
+/// What a report's exit code can be, and that.
+const CODES: [i32; 5] = [0, 1, 2, 3, PROFILE];
 
 /// How much of it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +35,16 @@ pub enum Extent {
     Sample,
     /// Every call.
     Whole,
+}
+
+impl Extent {
+    /// What is tortured: for every call as it is handed out, which is built slowly and runs fast.
+    pub fn program(self) -> &'static Path {
+        match self {
+            Self::Sample => program::path(),
+            Self::Whole => program::optimised(),
+        }
+    }
 }
 
 /// One trial's figures.
@@ -55,6 +72,13 @@ impl Figures {
 
     fn count(&mut self, fault: &str, bad: Vec<String>) {
         self.faults += 1;
+        if self.faults.is_multiple_of(OFTEN) {
+            let (faults, failures) = (self.faults, self.failures);
+            eprintln!(
+                "torture: {}: {faults} faults, {failures} failures",
+                self.name
+            );
+        }
         if bad.is_empty() {
             return;
         }
@@ -67,11 +91,18 @@ impl Figures {
         }
     }
 
+    fn miss(&mut self, fault: &str) {
+        self.missed += 1;
+        eprintln!("torture: {}: missed: {fault}", self.name);
+    }
+
     /// Prints them; a trial with a failure fails.
-    fn end(self, calls: usize) -> Result<(), libtest_mimic::Failed> {
+    fn end(self, case: &Case) -> Result<(), libtest_mimic::Failed> {
         let seconds = self.begun.elapsed().as_secs();
+        let (calls, states) = (case.calls.len(), case.states());
         println!(
-            "torture: {:<28} {calls:>5} calls {:>6} faults {:>4} failures {:>3} missed {seconds:>5} s",
+            "torture: {:<28} {calls:>5} calls {:>6} faults {states:>5} states {:>4} failures {:>3} missed \
+             {seconds:>5} s",
             self.name, self.faults, self.failures, self.missed
         );
         match self.told.is_empty() {
@@ -147,78 +178,84 @@ fn chosen(
 /// Killed at each call: nothing is torn, and the next run finishes it.
 pub fn killed(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
     let mut figures = Figures::new(host, deed, "killed");
-    let case = Case::new(host, deed);
+    let case = Case::new(host, deed, extent.program());
     for planned in chosen(kills(&case.calls), extent, OF_KILLS) {
         let Some(ran) = case.disturbed(planned.fault) else {
-            figures.missed += 1;
+            figures.miss(&planned.name);
             continue;
         };
         figures.count(&planned.name, after_kill(&case, &ran));
     }
-    figures.end(case.calls.len())
+    figures.end(&case)
 }
 
 /// The run that finishes a killed one is killed too, before and after each change it makes.
-pub fn killed_twice(host: Host, deed: Deed, _: Extent) -> Result<(), libtest_mimic::Failed> {
+pub fn killed_twice(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
     let mut figures = Figures::new(host, deed, "killed twice");
-    let case = Case::new(host, deed);
+    let case = Case::new(host, deed, extent.program());
     let changing = |calls: &[Call]| kills(calls).into_iter().filter(|planned| planned.changes);
     for first in changing(&case.calls).step_by(TWICE) {
         case.begin();
         case.run(Some(first.fault));
+        let killed = case.machine.state();
         let recovery = case.run(None);
         for second in changing(&recovery.calls) {
-            case.begin();
-            case.run(Some(first.fault));
+            match case.machine.is_tree() {
+                true => case.machine.put_back(&killed),
+                false => {
+                    case.begin();
+                    case.run(Some(first.fault));
+                }
+            }
             let ran = case.run(Some(second.fault));
+            let name = format!("{}, then {}", first.name, second.name);
             if !ran.hit {
-                figures.missed += 1;
+                figures.miss(&name);
                 continue;
             }
-            let name = format!("{}, then {}", first.name, second.name);
             figures.count(&name, after_kill(&case, &ran));
         }
     }
-    figures.end(case.calls.len())
+    figures.end(&case)
 }
 
 /// Each call fails in each way it can: it is told, nothing is torn or left, and the next run
 /// finishes it.
 pub fn failing(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
     let mut figures = Figures::new(host, deed, "failing");
-    let case = Case::new(host, deed);
+    let case = Case::new(host, deed, extent.program());
     for planned in chosen(errors(&case.calls), extent, OF_ERRORS) {
         let Some(ran) = case.disturbed(planned.fault) else {
-            figures.missed += 1;
+            figures.miss(&planned.name);
             continue;
         };
-        let mut bad = answered(&case, &ran, planned.fault.1);
-        bad.extend(case.torn());
-        bad.extend(case.machine.state().temporary());
-        bad.extend(case.finish());
-        bad.extend(case.take_back(2));
+        let state = case.machine.state();
+        let mut bad = answered(&case, &ran, planned.fault.1, &state);
+        bad.extend(state.torn(&case.before, &case.after));
+        bad.extend(state.temporary());
+        bad.extend(case.follows(&state, 2));
         figures.count(&planned.name, bad);
     }
-    figures.end(case.calls.len())
+    figures.end(&case)
 }
 
 fn after_kill(case: &Case, ran: &Ran) -> Vec<String> {
-    let mut bad = case.torn();
+    let state = case.machine.state();
+    let mut bad = state.torn(&case.before, &case.after);
     if let Some(code) = ran.code {
         bad.push(format!("not killed: {code} {}", ran.said));
     }
-    bad.extend(case.finish());
-    bad.extend(case.take_back(1));
+    bad.extend(case.follows(&state, 1));
     bad
 }
 
 /// What is wrong with the answer of a run in which a call failed.
-fn answered(case: &Case, ran: &Ran, fault: Fault) -> Vec<String> {
+fn answered(case: &Case, ran: &Ran, fault: Fault, state: &State) -> Vec<String> {
     let mut bad = Vec::new();
     if ran.said.contains("panicked") || !ran.code.is_some_and(|code| CODES.contains(&code)) {
         bad.push(format!("ended with {:?}: {}", ran.code, ran.said));
     } else if ran.code == case.code {
-        let differences = case.machine.state().differences(&case.after);
+        let differences = state.differences(&case.after);
         if !differences.is_empty() {
             bad.push(format!(
                 "ended as if all were done: {}",
@@ -241,7 +278,7 @@ fn tells(ran: &Ran, fault: Fault) -> bool {
         said_as(errno).iter().any(|said| line.contains(said))
             && about.iter().any(|a| line.contains(a))
     };
-    ran.code == Some(1) && ran.said.lines().any(names)
+    [Some(1), Some(PROFILE)].contains(&ran.code) && ran.said.lines().any(names)
 }
 
 /// How it is said: by the two libraries, and by us of a value of the kernel's.

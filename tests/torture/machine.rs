@@ -1,18 +1,20 @@
 //! The hosts that are tortured: images with a step of every kind an image can have, and this machine
 //! in namespaces of its own, where nothing real can be reached.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{gethostname, sethostname};
 use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
-use crate::program;
 use crate::state::{Seen, State, photograph, put_back};
 
 /// What a trial is about; [`Host::all`].
@@ -20,16 +22,17 @@ use crate::state::{Seen, State, photograph, put_back};
 pub struct Host {
     /// The name shown.
     pub name: &'static str,
-    /// The captured tree that is taken for an image; none for this machine.
+    /// The tree that is taken for an image, from the project's own top; none for this machine.
     tree: Option<&'static str>,
-    /// A shipped profile, or a profile's text.
+    /// A shipped profile, a profile's path, or its text.
     profile: &'static str,
     /// Whether samples are taken of it.
     pub sampled: bool,
 }
 
-/// A file of every kind of a running machine's step that needs no module and no daemon: fstab with
-/// what systemd has to be told, drop-ins with their live values, rules live and in the boot's script.
+/// A step of every kind of a running machine's that needs no module and no daemon: fstab and units with
+/// what systemd has to be told, drop-ins with their live values, the name, rules live and in the boot's
+/// script.
 const LIVE: &str = r#"schema = "v1alpha1"
 [swap]
 state = "off"
@@ -37,9 +40,21 @@ state = "off"
 "net.ipv4.ip_forward" = 1
 "net.ipv4.conf.default.rp_filter" = 2
 "net.ipv6.conf.all.forwarding" = 1
+[hostname]
+name = "node1"
+[hosts.entries]
+"192.0.2.10" = "control1"
+[limits]
+"nftables.service" = { LimitNOFILE = 1048576 }
+[files]
+"/etc/motd" = { content = "This host belongs to Kubernetes.\n" }
+[services]
+postfix = { boot = "disabled" }
 [ports]
 open = ["6443/tcp", "8472/udp"]
 "#;
+/// The machine's name, of which a namespace has its own.
+const NAME: &str = "old";
 const RULES: &str = "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority 0; \
                      policy drop;\n\t\ttcp dport 22 accept\n\t}\n}\n";
 const FSTAB: &str = "# theirs\r\n/dev/vda1 / ext4 defaults 0 1\n/dev/vda2\tnone swap sw 0 0";
@@ -50,16 +65,25 @@ const NO_SWAPS: &str = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
 
 impl Host {
     /// All that are tortured.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
+        Self {
+            name: "node",
+            tree: Some("tests/torture/node/tree"),
+            profile: concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/torture/node/profile.toml"
+            ),
+            sampled: true,
+        },
         Self {
             name: "messy",
-            tree: Some("messy"),
+            tree: Some("tests/hosts/messy/tree"),
             profile: "kubeadm-worker",
             sampled: true,
         },
         Self {
             name: "centos-7",
-            tree: Some("centos-7"),
+            tree: Some("tests/hosts/centos-7/tree"),
             profile: "guide-kubernetes-1.24-control-plane",
             sampled: false,
         },
@@ -67,8 +91,7 @@ impl Host {
             name: "live",
             tree: None,
             profile: LIVE,
-            // Once it hung, once an error did harm that was not seen again: not yet for every submission.
-            sampled: false,
+            sampled: true,
         },
     ];
 }
@@ -77,12 +100,15 @@ impl Host {
 pub struct Machine {
     dir: TempDir,
     host: Host,
-    before: BTreeMap<PathBuf, Seen>,
+    program: &'static Path,
+    before: State,
+    /// What was seen of it, where nothing has run since.
+    seen: RefCell<Option<State>>,
 }
 
 impl Machine {
     /// Makes it; the calling thread is in namespaces of its own from then on, and must end with it.
-    pub fn new(host: Host) -> Self {
+    pub fn new(host: Host, program: &'static Path) -> Self {
         let own = CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWNET
             | CloneFlags::CLONE_NEWUTS
@@ -101,12 +127,22 @@ impl Machine {
         .unwrap();
         let top = dir.path().join("tree");
         match host.tree {
-            Some(name) => image(&top, name),
+            Some(tree) => image(&top, tree),
             None => live(&top, dir.path()),
         }
-        let before = decorated(&top);
-        let machine = Self { dir, host, before };
-        machine.reset();
+        let files = Rc::new(decorated(&top));
+        let mut machine = Self {
+            dir,
+            host,
+            program,
+            before: State::default(),
+            seen: RefCell::default(),
+        };
+        machine.renew();
+        machine.before = State {
+            files,
+            ..machine.state()
+        };
         machine
     }
 
@@ -114,12 +150,33 @@ impl Machine {
         self.dir.path().join("tree")
     }
 
+    /// Whether files are all there is of it.
+    pub fn is_tree(&self) -> bool {
+        self.host.tree.is_some()
+    }
+
+    /// Its files as they were once.
+    pub fn put_back(&self, wanted: &State) {
+        put_back(&self.top(), &self.state().files, &wanted.files);
+        let kernel = self.state().kernel;
+        let files = wanted.files.clone();
+        self.seen.replace(Some(State { files, kernel }));
+    }
+
     /// As it was at first, the kernel's part too.
     pub fn reset(&self) {
-        put_back(&self.top(), &self.before);
-        if self.host.tree.is_none() {
-            // Values and rules are those of a network namespace, and go with it.
+        self.put_back(&self.before);
+        if self.state().kernel != self.before.kernel {
+            self.renew();
+        }
+        self.seen.replace(Some(self.before.clone()));
+    }
+
+    /// Values, rules and the name are those of namespaces, and go with them.
+    fn renew(&self) {
+        if !self.is_tree() {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            sethostname(NAME).unwrap();
             let rules = self.dir.path().join("rules");
             run(Command::new("nft").arg("-f").arg(rules));
         }
@@ -127,21 +184,30 @@ impl Machine {
 
     /// As it is.
     pub fn state(&self) -> State {
-        let files = photograph(&self.top());
+        let look = || State {
+            files: Rc::new(photograph(&self.top())),
+            kernel: Rc::new(self.kernel()),
+        };
+        self.seen.borrow_mut().get_or_insert_with(look).clone()
+    }
+
+    fn kernel(&self) -> BTreeMap<String, String> {
         let mut kernel = BTreeMap::new();
-        if self.host.tree.is_none() {
+        if !self.is_tree() {
             values(Path::new("/proc/sys/net"), &mut kernel);
             let rules = run(Command::new("nft").args(["-s", "list", "ruleset"]));
             kernel.insert("rules".into(), rules);
+            let name = gethostname().unwrap().to_string_lossy().into_owned();
+            kernel.insert("name".into(), name);
         }
-        State { files, kernel }
+        kernel
     }
 
     /// `nodeprep apply` of the host's profile.
     pub fn apply(&self) -> Command {
-        let profile = match self.host.tree {
-            Some(_) => self.host.profile.into(),
-            None => self.dir.path().join("profile.toml"),
+        let profile = match self.is_tree() {
+            true => self.host.profile.into(),
+            false => self.dir.path().join("profile.toml"),
         };
         self.nodeprep("apply", &[profile])
     }
@@ -152,20 +218,19 @@ impl Machine {
     }
 
     fn nodeprep(&self, command: &str, arguments: &[PathBuf]) -> Command {
-        let mut nodeprep = Command::new(program::path());
+        self.seen.replace(None);
+        let mut nodeprep = Command::new(self.program);
         nodeprep.arg(command).args(arguments);
-        if self.host.tree.is_some() {
+        if self.is_tree() {
             nodeprep.arg("--root").arg(self.top());
         }
         nodeprep
     }
 }
 
-fn image(top: &Path, name: &str) {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/hosts")
-        .join(name);
-    run(Command::new("cp").arg("-a").arg(tree.join("tree")).arg(top));
+fn image(top: &Path, tree: &str) {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join(tree);
+    run(Command::new("cp").arg("-a").arg(tree).arg(top));
     fs::create_dir_all(top.join("var/lib")).unwrap();
 }
 
@@ -185,6 +250,10 @@ fn live(top: &Path, beside: &Path) {
             &format!("#!/usr/sbin/nft -f\nflush ruleset\n{RULES}"),
         ),
         ("etc/systemd/system/nftables.service", unit),
+        ("etc/systemd/system/postfix.service", unit),
+        ("etc/hostname", NAME),
+        ("etc/hosts", "127.0.0.1\tlocalhost\n127.0.1.1 old"),
+        ("etc/motd", "Welcome.\n"),
         (
             "etc/sysctl.d/90-theirs.conf",
             "net.ipv4.ip_forward=0\n\n# \u{e9}\n",
@@ -199,11 +268,10 @@ fn live(top: &Path, beside: &Path) {
     }
     let wants = top.join("etc/systemd/system/sysinit.target.wants");
     fs::create_dir_all(&wants).unwrap();
-    symlink(
-        "/etc/systemd/system/nftables.service",
-        wants.join("nftables.service"),
-    )
-    .unwrap();
+    for unit in ["nftables.service", "postfix.service"] {
+        let target = Path::new("/etc/systemd/system").join(unit);
+        symlink(target, wants.join(unit)).unwrap();
+    }
     file(beside.join("rules"), RULES);
     file(beside.join("profile.toml"), LIVE);
     file(beside.join("swaps"), NO_SWAPS);

@@ -14,6 +14,7 @@ mod faults;
 mod machine;
 #[path = "../portable/program.rs"]
 mod program;
+mod same;
 mod state;
 mod trace;
 
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
 /// In a thread whose namespaces end with it.
 fn alone(kind: Kind, host: Host, deed: Deed, extent: Extent) -> Result<(), Failed> {
     // Where it will be, no compiler is found.
-    program::path();
+    extent.program();
     let trial = std::thread::spawn(move || kind(host, deed, extent));
     trial
         .join()

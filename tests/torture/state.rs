@@ -1,18 +1,22 @@
 //! All that an administrator can lose, as it is at one moment: bytes, modes, owners, attributes, links,
 //! kernel values and rules. Times and inodes are not among it.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::Hash;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use nodeprep::journal::Record;
 use rustix::fs::XattrFlags;
 
 /// More than any attribute of the trees has.
 const ATTRIBUTE: usize = 4096;
 
 /// One path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Seen {
     what: What,
     mode: u32,
@@ -20,7 +24,7 @@ pub struct Seen {
     attributes: Vec<(String, Vec<u8>)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum What {
     File(Vec<u8>),
     Directory,
@@ -31,9 +35,9 @@ enum What {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// Paths from the top.
-    pub files: BTreeMap<PathBuf, Seen>,
+    pub files: Rc<BTreeMap<PathBuf, Seen>>,
     /// Values below /proc/sys and rules, by name.
-    pub kernel: BTreeMap<String, String>,
+    pub kernel: Rc<BTreeMap<String, String>>,
 }
 
 /// Every path below `top`, ours too.
@@ -54,8 +58,7 @@ pub fn photograph(top: &Path) -> BTreeMap<PathBuf, Seen> {
 }
 
 /// Makes all below `top` what it was; what is right already stays.
-pub fn put_back(top: &Path, wanted: &BTreeMap<PathBuf, Seen>) {
-    let now = photograph(top);
+pub fn put_back(top: &Path, now: &BTreeMap<PathBuf, Seen>, wanted: &BTreeMap<PathBuf, Seen>) {
     for (path, seen) in now.iter().rev() {
         let kept = wanted
             .get(path)
@@ -114,6 +117,33 @@ impl Seen {
         }
     }
 
+    /// Whether it has these bytes, and all else as one of those.
+    fn holds(&self, bytes: &[u8], others: [Option<&Self>; 2]) -> bool {
+        let is_as = |other: &Self| {
+            (other.mode, other.owner, &other.attributes)
+                == (self.mode, self.owner, &self.attributes)
+        };
+        self.bytes() == Some(bytes) && others.into_iter().flatten().any(is_as)
+    }
+
+    /// A file's bytes.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match &self.what {
+            What::File(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Without its content.
+    pub fn rights(&self) -> impl Hash + use<'_> {
+        (self.mode, self.owner, &self.attributes)
+    }
+
+    /// A directory as it is made.
+    fn is_usual(&self) -> bool {
+        self.what == What::Directory && self.mode == 0o755 && self.owner == (0, 0)
+    }
+
     /// A few words for a report.
     fn shown(&self) -> String {
         let what = match &self.what {
@@ -148,7 +178,7 @@ fn attributes(path: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// What the agent keeps for itself.
-fn is_own(path: &Path) -> bool {
+pub fn is_own(path: &Path) -> bool {
     path.starts_with("var/lib/nodeprep") || path.starts_with("run/nodeprep")
 }
 
@@ -159,10 +189,11 @@ fn is_temporary(path: &Path) -> bool {
 }
 
 impl State {
-    /// What is neither as it was nor as it will be; files that are being written are told apart by
-    /// their names.
+    /// What is neither as it was nor as it will be, nor as a step leaves it on the way; files that are
+    /// being written are told apart by their names.
     pub fn torn(&self, before: &Self, after: &Self) -> Vec<String> {
         let mut bad = Vec::new();
+        let steps = LazyCell::new(|| self.written());
         let known = [self, before, after].map(|state| state.files.keys());
         for path in known.into_iter().flatten() {
             let (now, old, new) = (
@@ -170,18 +201,43 @@ impl State {
                 before.files.get(path),
                 after.files.get(path),
             );
-            if now != old && now != new && !is_own(path) && !is_temporary(path) {
+            // Its mode is a step of its own: until then it has the usual one, and nothing in it.
+            let is_being_made = (old.is_none() || new.is_none()) && now.is_some_and(Seen::is_usual);
+            if now == old || now == new || is_being_made || is_own(path) || is_temporary(path) {
+                continue;
+            }
+            let is_between = |(at, bytes): &(PathBuf, Vec<u8>)| {
+                at == path && now.is_some_and(|now| now.holds(bytes, [old, new]))
+            };
+            if !steps.iter().any(is_between) {
                 let now = now.map_or("missing".into(), Seen::shown);
                 bad.push(format!("half done: {} ({now})", path.display()));
             }
         }
-        for (name, now) in &self.kernel {
+        for (name, now) in self.kernel.iter() {
             if before.kernel.get(name) != Some(now) && after.kernel.get(name) != Some(now) {
                 bad.push(format!("half done: {name} = {now}"));
             }
         }
         bad.dedup();
         bad
+    }
+
+    /// What the steps in its journals leave in which file.
+    fn written(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut all = Vec::new();
+        for (path, seen) in self.files.iter() {
+            let is_journal = path.extension().is_some_and(|kind| kind == "journal");
+            let bytes = seen.bytes().filter(|_| is_journal).unwrap_or_default();
+            for record in nodeprep::journal::read(bytes).0 {
+                if let Record::Step { step, .. } = record
+                    && let Some(path) = step.file().and_then(|path| path.strip_prefix("/").ok())
+                {
+                    all.push((path.to_owned(), step.content().to_vec()));
+                }
+            }
+        }
+        all
     }
 
     /// What another state has otherwise, the agent's own files not counted.
@@ -196,7 +252,7 @@ impl State {
                 bad.push(format!("{}: {now}, expected {wanted}", path.display()));
             }
         }
-        for (name, wanted) in &wanted.kernel {
+        for (name, wanted) in wanted.kernel.iter() {
             let now = self.kernel.get(name);
             if now != Some(wanted) {
                 bad.push(format!("{name}: {now:?}, expected {wanted:?}"));

@@ -17,6 +17,11 @@ use nix::unistd::Pid;
 
 /// Calls after which a program is taken to go round in circles; no case makes a fifth of it.
 const ENDLESS: usize = 20_000;
+/// Seconds after which one is taken to hang, and is ended: it takes a tenth of one, or some of them on a
+/// machine under load.
+const LONG: u32 = 600;
+/// What is said of one end of a pair of sockets.
+pub const PAIR: &str = "socket pair";
 /// Longest path shown of a call.
 const SHOWN: usize = 200;
 
@@ -84,8 +89,15 @@ pub struct Ran {
 #[allow(clippy::zombie_processes)] // it is waited for by its number
 pub fn run(command: &mut Command, fault: Option<(Place, Fault)>) -> Ran {
     let mut said = tempfile::tempfile().unwrap();
-    // SAFETY: ptrace(2) is one system call; nothing is allocated and no lock taken.
-    unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
+    let only = fault.map(|(place, _)| place.number);
+    // SAFETY: ptrace(2), alarm(2) and prctl(2) are system calls; nothing is allocated and no lock taken.
+    unsafe {
+        command.pre_exec(move || {
+            ptrace::traceme()?;
+            libc::alarm(LONG);
+            only.map_or(Ok(()), stop_at)
+        })
+    };
     let child = command
         .stdin(Stdio::null())
         .stdout(said.try_clone().unwrap())
@@ -115,6 +127,36 @@ pub fn run(command: &mut Command, fault: Option<(Place, Fault)>) -> Ran {
     }
 }
 
+/// Lets only calls of this number stop the program: the other thousands run at their usual speed.
+/// seccomp(2), "Filters"; children have it too, and their stops are passed over.
+fn stop_at(number: i64) -> std::io::Result<()> {
+    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+    let line = |code: u32, jf, k| sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt: 0,
+        jf,
+        k,
+    };
+    // The call's number is the first of struct seccomp_data.
+    let mut lines = [
+        line(BPF_LD | BPF_W | BPF_ABS, 0, 0),
+        line(
+            BPF_JMP | BPF_JEQ | BPF_K,
+            1,
+            u32::try_from(number).unwrap_or_default(),
+        ),
+        line(BPF_RET | BPF_K, 0, libc::SECCOMP_RET_TRACE),
+        line(BPF_RET | BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog {
+        len: 4,
+        filter: lines.as_mut_ptr(),
+    };
+    // SAFETY: the filter lives until the kernel has copied it.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter) };
+    Errno::result(set).map(drop).map_err(Into::into)
+}
+
 struct Tracer {
     agent: Pid,
     memory: File,
@@ -139,6 +181,7 @@ impl Tracer {
             | Options::PTRACE_O_TRACEFORK
             | Options::PTRACE_O_TRACEVFORK
             | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_TRACESECCOMP
             | Options::PTRACE_O_EXITKILL;
         ptrace::setoptions(self.agent, options).unwrap();
         self.resume(self.agent, None);
@@ -149,6 +192,11 @@ impl Tracer {
             match waitpid(None, Some(ours)) {
                 Err(Errno::ECHILD) => return code,
                 Ok(WaitStatus::PtraceSyscall(pid)) => self.stopped(pid),
+                Ok(WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_SECCOMP))
+                    if self.is_ours(pid) =>
+                {
+                    self.filtered(pid);
+                }
                 Ok(WaitStatus::PtraceEvent(pid, ..)) => self.resume(pid, None),
                 // How a new thread or process begins.
                 Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)) => self.resume(pid, None),
@@ -168,6 +216,18 @@ impl Tracer {
         if lives {
             self.resume(pid, None);
         }
+    }
+
+    /// A call of the wanted number begins: only the one that is meant stops once more, at its end.
+    fn filtered(&mut self, pid: Pid) {
+        if !self.begins(pid) {
+            return;
+        }
+        let is_meant = |(place, _): &(Place, _)| self.fault_of(*place).is_some();
+        if !self.begun.get(&pid).is_some_and(is_meant) {
+            self.begun.remove(&pid);
+        }
+        self.resume(pid, None);
     }
 
     /// A call begins; tells whether the program lives on.
@@ -235,8 +295,7 @@ impl Tracer {
         let number = r.orig_rax.cast_signed();
         let (mut path, mut file) = (String::new(), String::new());
         if self.fault.is_none() {
-            let link = std::fs::read_link(format!("/proc/{}/fd/{}", self.agent, r.rdi));
-            file = link.map_or(file, |link| link.to_string_lossy().into_owned());
+            file = self.file(r.rdi);
             let mut text = [0; SHOWN];
             let length = self.memory.read_at(&mut text, r.rsi).unwrap_or(0);
             let end = text[..length].iter().position(|b| *b == 0);
@@ -259,9 +318,31 @@ impl Tracer {
         }
     }
 
+    /// What a descriptor is of.
+    fn file(&self, descriptor: u64) -> String {
+        let agent = self.agent;
+        let link = std::fs::read_link(format!("/proc/{agent}/fd/{descriptor}"));
+        let file = link.map_or_else(
+            |_| String::new(),
+            |link| link.to_string_lossy().into_owned(),
+        );
+        // proc_pid_net(5): inodes stand before the path, of which a socket pair has none.
+        let sockets = || std::fs::read_to_string(format!("/proc/{agent}/net/unix"));
+        match file
+            .strip_prefix("socket:[")
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            Some(inode) if sockets().is_ok_and(|all| all.contains(&format!(" {inode}\n"))) => {
+                PAIR.to_owned()
+            }
+            _ => file,
+        }
+    }
+
     /// It may have been killed meanwhile: the next wait tells.
     fn resume(&mut self, pid: Pid, signal: Option<Signal>) {
-        let _ = match self.is_ours(pid) {
+        let is_stopped_again = self.fault.is_none() || self.begun.contains_key(&pid);
+        let _ = match is_stopped_again && self.is_ours(pid) {
             true => ptrace::syscall(pid, signal),
             false => ptrace::cont(pid, signal),
         };

@@ -20,7 +20,7 @@ const IPTABLES: &str = include_str!("netfilter/iptables.rules");
 pub fn run(image: &Image) {
     let mut machine = Machine::boot(image, Hardware::DEFAULT);
     machine.put(
-        &program::build(["--example", "rules"]),
+        &program::build(&["--example", "rules"]),
         "/usr/local/bin/rules",
         "755",
     );
