@@ -17,6 +17,9 @@ const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 /// Changes of it that dpkg has not put into it yet, named by numbers.
 const DPKG_UPDATES: &str = "/var/lib/dpkg/updates";
 
+/// What distributions of rpm packages are, or are like.
+const RPM_FAMILY: [&str; 3] = ["rhel", "fedora", "centos"];
+
 /// How a package stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installed {
@@ -52,12 +55,13 @@ impl fmt::Display for Installed {
     }
 }
 
-/// Who installs packages here; none where it is not known.
+/// Who installs packages here; none where it is not known. Debian has a package of rpm and of dnf, and
+/// EL's kin one of dpkg: a program that is there manages nothing yet.
 ///
 /// # Errors
 /// Where that cannot be looked up.
 pub fn manager(host: &Host) -> Result<Option<Manager>> {
-    if host.kind(Path::new(DPKG_STATUS))?.is_some() {
+    if !is_of_rpm(host)? && host.kind(Path::new(DPKG_STATUS))?.is_some() {
         return Ok(Some(Manager::Apt));
     }
     // /usr/bin/dnf is whatever the release prefers: dnf 5 since Fedora 41, else dnf 4.
@@ -72,6 +76,15 @@ pub fn manager(host: &Host) -> Result<Option<Manager>> {
         }
     }
     Ok(None)
+}
+
+/// Whether a distribution says that it is made of rpm packages, itself or what it is like
+/// (os-release(5), `ID_LIKE`).
+fn is_of_rpm(host: &Host) -> Result<bool> {
+    let own = host.os_release("ID")?.unwrap_or_default();
+    let like = host.os_release("ID_LIKE")?.unwrap_or_default();
+    let is_one = |word: &str| RPM_FAMILY.contains(&word);
+    Ok(like.split_whitespace().any(is_one) || is_one(&own))
 }
 
 /// How these packages stand, in their order.
@@ -120,4 +133,48 @@ pub fn dpkg_version(host: &Host, names: &[&str]) -> Result<Option<String>> {
         .into_iter()
         .filter(|one| one.stands == Stands::Installed);
     Ok(there.next().map(|one| one.version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "tests")]
+    fn who_manages_the_packages_is_no_question_of_programs() {
+        let dpkg = "var/lib/dpkg/status";
+        let cases: [(&str, &[&str], Option<Manager>); 6] = [
+            ("ID=debian", &[dpkg, "usr/bin/dnf-3"], Some(Manager::Apt)),
+            ("ID=ubuntu\nID_LIKE=debian", &[dpkg], Some(Manager::Apt)),
+            (
+                "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"",
+                &[dpkg, "etc/dnf/dnf.conf"],
+                Some(Manager::Dnf),
+            ),
+            (
+                "ID=fedora",
+                &[dpkg, "usr/bin/dnf5", "usr/bin/dnf-3"],
+                Some(Manager::Dnf5),
+            ),
+            (
+                "ID=centos\nID_LIKE=\"rhel fedora\"",
+                &["etc/yum.conf"],
+                Some(Manager::Yum),
+            ),
+            ("ID=arch", &[], None),
+        ];
+        for (release, files, expected) in cases {
+            let top = tempfile::tempdir().unwrap();
+            for (path, text) in files
+                .iter()
+                .map(|path| (*path, ""))
+                .chain([("etc/os-release", release)])
+            {
+                std::fs::create_dir_all(top.path().join(path).parent().unwrap()).unwrap();
+                std::fs::write(top.path().join(path), text).unwrap();
+            }
+            let host = Host::captured(top.path()).unwrap();
+            assert_eq!(manager(&host).unwrap(), expected, "{release}");
+        }
+    }
 }

@@ -152,8 +152,18 @@ impl Host {
         Ok(facts)
     }
 
-    /// os-release(5): /etc wins over /usr/lib, values may be quoted.
     fn add_distribution(&self, facts: &mut Facts) -> Result<()> {
+        facts.distribution = self.os_release("ID")?;
+        facts.distribution_version = self.os_release("VERSION_ID")?;
+        facts.distribution_name = self.os_release("PRETTY_NAME")?;
+        Ok(())
+    }
+
+    /// A value of os-release(5): /etc wins over /usr/lib, values may be quoted.
+    ///
+    /// # Errors
+    /// Where it exists and cannot be read.
+    pub fn os_release(&self, key: &str) -> Result<Option<String>> {
         let etc = self.text(Path::new("/etc/os-release"))?;
         let text = match etc {
             Some(text) => text,
@@ -161,15 +171,9 @@ impl Host {
                 .text(Path::new("/usr/lib/os-release"))?
                 .unwrap_or_default(),
         };
-        let value = |key: &str| {
-            let mut lines = text.lines().filter_map(|line| line.trim().split_once('='));
-            let (_, value) = lines.find(|(name, _)| *name == key)?;
-            Some(value.trim_matches(['"', '\'']).to_owned())
-        };
-        facts.distribution = value("ID");
-        facts.distribution_version = value("VERSION_ID");
-        facts.distribution_name = value("PRETTY_NAME");
-        Ok(())
+        let mut lines = text.lines().filter_map(|line| line.trim().split_once('='));
+        let value = lines.find(|(name, _)| *name == key);
+        Ok(value.map(|(_, value)| value.trim_matches(['"', '\'']).to_owned()))
     }
 }
 
