@@ -108,7 +108,7 @@ fn explain(argv: &[&str], failure: &Failure) -> Error {
 
 fn complaints(said: &str) -> String {
     // apt's and dpkg's, then dnf's, yum's and rpm's.
-    const TELLING: [&str; 9] = [
+    const TELLING: [&str; 11] = [
         "E: ",
         "W: ",
         "dpkg: ",
@@ -118,12 +118,18 @@ fn complaints(said: &str) -> String {
         "No match",
         "No package",
         "Failed",
+        "- Curl error",
+        "- Status code",
+    ];
+    // The kernel's, through whichever; dnf's of packages.
+    const INSIDE: [&str; 3] = [
+        "No space left on device",
+        " is not signed",
+        "Public key for ",
     ];
     let is_telling = |line: &&str| {
-        TELLING
-            .iter()
-            .any(|begin| line.trim_start().starts_with(begin))
-            || line.contains("No space left on device")
+        let begins = |begin: &&str| line.trim_start().starts_with(begin);
+        TELLING.iter().any(begins) || INSIDE.iter().any(|text| line.contains(text))
     };
     let mut lines: Vec<&str> = said.lines().filter(is_telling).map(str::trim).collect();
     if lines.is_empty() {
@@ -148,6 +154,12 @@ mod tests {
     fn what_went_wrong_is_told_without_the_rest() {
         let said = "Reading package lists...\nE: Unable to locate package conntrakc\n";
         assert_eq!(complaints(said), "E: Unable to locate package conntrakc");
+        let said =
+            "Package a-1.rpm is not signed\nThe packages were saved\nError: GPG check FAILED\n";
+        assert_eq!(
+            complaints(said),
+            "Package a-1.rpm is not signed; Error: GPG check FAILED"
+        );
         assert_eq!(complaints("a\nb\n\nc\nd\n"), "b; c; d");
     }
 }

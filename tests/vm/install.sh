@@ -19,6 +19,11 @@ if command -v apt-get >/dev/null; then
     need c++ g++
     need mkfs.xfs xfsprogs
     need vagrant vagrant
+    need dnf-3 dnf
+    need rpmbuild rpm
+    need createrepo_c createrepo-c
+    need gpg gnupg
+    [ -e /usr/lib/python3/dist-packages/dnf-plugins/versionlock.py ] || missing+=(dnf-plugins-core)
     [ ${#missing[@]} = 0 ] && exit
     root apt-get update -qq
     root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
@@ -33,6 +38,10 @@ elif command -v dnf >/dev/null; then
     need strace strace
     need c++ gcc-c++
     need mkfs.xfs xfsprogs
+    need rpmbuild rpm-build
+    need rpmsign rpm-sign
+    need createrepo_c createrepo_c
+    need gpg gnupg2
     [ ${#missing[@]} = 0 ] && exit
     root dnf install -y -q epel-release || true # Fedora has no such package and needs none
     root dnf install -y -q "${missing[@]}"

@@ -179,19 +179,11 @@ impl Host {
             .map(|wish| wish.name.as_str())
             .collect();
         let now = packages::installed(self, transaction.manager, &names)?;
+        let said = self.rpm_lists(program, transaction)?;
         for (wish, now) in transaction.install.iter().zip(now) {
             let Some(wanted) = &wish.version else {
                 newer.push(wish.name.clone());
                 continue;
-            };
-            let mut argv = vec![program, "-q"];
-            argv.extend(switches(transaction.manager));
-            argv.extend(["list", "--showduplicates", &wish.name]);
-            // Where it is not known at all, dnf fails.
-            let said = match self.run_long(&argv, None)? {
-                Ok(said) => said,
-                Err(failure) if failure.complaint.contains("No match") => String::new(),
-                Err(failure) => return Err(explain(&argv, &failure)),
             };
             let versions = listed(&said, &wish.name);
             let fitting = versions.iter().find(|version| wanted.matches(version));
@@ -213,6 +205,28 @@ impl Host {
             }
         }
         Ok((newer, older))
+    }
+
+    /// What the repositories have of packages that are wanted at a version.
+    fn rpm_lists(&self, program: &str, transaction: &Transaction) -> Result<String> {
+        let versioned = transaction
+            .install
+            .iter()
+            .filter(|wish| wish.version.is_some());
+        let names: Vec<&str> = versioned.map(|wish| wish.name.as_str()).collect();
+        if names.is_empty() {
+            return Ok(String::new());
+        }
+        let mut argv = vec![program, "-q"];
+        argv.extend(switches(transaction.manager));
+        argv.extend(["list", "--showduplicates"]);
+        argv.extend(names);
+        // Where none of them is known at all, dnf fails.
+        match self.run_long(&argv, None)? {
+            Ok(said) => Ok(said),
+            Err(failure) if failure.complaint.contains("No match") => Ok(String::new()),
+            Err(failure) => Err(explain(&argv, &failure)),
+        }
     }
 
     /// Every package file of the directory: dnf leaves out what is there already.

@@ -1,0 +1,61 @@
+//! The packages of an EL host by its own dnf 4 and rpm, as Debian has them: what is said and written
+//! of them here is theirs, not a picture of it. yum 3 and dnf 5 are in no release of Debian; these
+//! are seen on captured hosts only.
+#![allow(clippy::disallowed_methods)] // the fence is around the agent
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // how a test fails
+#![allow(missing_docs)]
+
+mod machine;
+mod packages;
+#[path = "../cli/run.rs"]
+#[allow(dead_code)] // shared with other tests
+mod run;
+
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use machine::Machine;
+
+fn main() -> ExitCode {
+    let missing = missing();
+    let trials = packages::TRIALS.map(|(name, test)| {
+        let name = format!("el::{name}");
+        if let Some(missing) = &missing {
+            eprintln!("SKIPPED (needs {missing}): {name}");
+        }
+        Trial::test(name, move || alone(test)).with_ignored_flag(missing.is_some())
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
+
+/// In a thread whose namespaces end with it.
+fn alone(test: fn(&Machine)) -> Result<(), Failed> {
+    let trial = std::thread::spawn(move || test(&Machine::new()));
+    trial.join().map_err(|_| "see the panic above".into())
+}
+
+/// What these tests need and is not here.
+fn missing() -> Option<String> {
+    let works = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !nix::unistd::geteuid().is_root() {
+        return Some("root".into());
+    }
+    let layered = "mount -t tmpfs none /mnt && mkdir /mnt/a /mnt/b /mnt/c && \
+                   mount -t overlay -o lowerdir=/,upperdir=/mnt/a,workdir=/mnt/b none /mnt/c";
+    if !works("unshare", &["--mount", "--net", "sh", "-c", layered]) {
+        return Some("namespaces and overlayfs".into());
+    }
+    let programs = ["dnf-3", "rpmbuild", "rpmsign", "createrepo_c", "gpg"];
+    let missing = programs
+        .iter()
+        .find(|program| !works(program, &["--version"]));
+    let missing = missing.map(|program| format!("{program}, which Debian has"));
+    missing.or_else(|| {
+        let plugin = works("dnf-3", &["versionlock", "--help"]);
+        (!plugin).then(|| "dnf's plugin versionlock, which Debian has".into())
+    })
+}
