@@ -30,7 +30,7 @@ mod walk;
 mod write;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -85,7 +85,7 @@ pub struct Host {
     rules: OnceCell<Rc<Ruleset>>,
     kernels: RefCell<HashMap<String, Rc<Modules>>>,
     usr_merged: OnceCell<bool>,
-    rpm: RefCell<Option<Rc<BTreeMap<String, String>>>>,
+    rpm: RefCell<Option<Rc<packages::Database>>>,
 }
 
 impl Host {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, trouble};
 use crate::host::{Host, Prior, Store};
 use crate::plan::PlannedStep;
-use crate::step::{Due, Step};
+use crate::step::{Due, Package, Step};
 
 /// The version of the records this program writes.
 pub const VERSION: u32 = 1;
@@ -76,6 +76,9 @@ pub enum Record {
         number: usize,
         /// Why it failed, where it did.
         error: Option<String>,
+        /// The packages it changed, those it took along included.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<Package>,
     },
     /// Something due was done.
     Settled {
@@ -175,12 +178,23 @@ impl Journal {
         Ok(number)
     }
 
-    /// Writes down how a step ended.
+    /// Writes down how a step ended, and the packages it changed.
     ///
     /// # Errors
     /// Where it cannot be made durable.
-    pub fn done(&mut self, host: &Host, number: usize, error: Option<String>) -> Result<()> {
-        self.append(host, &Record::Done { number, error })
+    pub fn done(
+        &mut self,
+        host: &Host,
+        number: usize,
+        error: Option<String>,
+        left: Vec<Package>,
+    ) -> Result<()> {
+        let record = Record::Done {
+            number,
+            error,
+            left,
+        };
+        self.append(host, &record)
     }
 
     /// Writes down how something due ended.
@@ -324,6 +338,7 @@ mod tests {
             Record::Done {
                 number: 1,
                 error: None,
+                left: Vec::new(),
             },
             Record::End,
         ]

@@ -158,10 +158,11 @@ impl<'a> Performer<'a> {
                     return false;
                 };
                 let done = host.perform(&planned.step, &prior);
+                let left = host.packages_left(&planned.step, &prior);
                 // A file has its new name even where that could then not be made durable.
                 changed = done.is_ok() || host.prior(&planned.step).as_ref() != Ok(&prior);
                 let error = done.as_ref().err().map(ToString::to_string);
-                let record = self.journal.done(host, number, error);
+                let record = self.journal.done(host, number, error, left);
                 self.written(record);
                 let planned = planned.clone();
                 done.map(|()| {

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::error::{Error, Result, trouble};
 use crate::host::{Host, Prior};
 use crate::journal::{self, DIRECTORY, Purpose, Record, SUFFIX};
-use crate::step::{Due, Step};
+use crate::step::{Due, Package, Step};
 
 pub use fold::fold;
 
@@ -39,6 +39,8 @@ pub struct Did<'a> {
     pub step: &'a Step,
     /// What was there before.
     pub prior: &'a Prior,
+    /// The packages it changed, where that was written down.
+    pub left: &'a [Package],
     /// How it ended; none where the run was cut off in it.
     pub ended: Option<std::result::Result<(), &'a str>>,
 }
@@ -73,10 +75,17 @@ impl Run {
     #[must_use]
     pub fn steps(&self) -> Vec<Did<'_>> {
         let ends = self.records.iter().filter_map(|record| match record {
-            Record::Done { number, error } => Some((*number, error.as_deref().map_or(Ok(()), Err))),
+            Record::Done {
+                number,
+                error,
+                left,
+            } => Some((
+                *number,
+                (error.as_deref().map_or(Ok(()), Err), left.as_slice()),
+            )),
             _ => None,
         });
-        let ended: HashMap<usize, std::result::Result<(), &str>> = ends.collect();
+        let ended: HashMap<usize, (std::result::Result<(), &str>, &[Package])> = ends.collect();
         let of = match self.records.first() {
             Some(Record::Begin { purpose, .. }) => &purpose.profile,
             _ => "",
@@ -95,7 +104,8 @@ impl Run {
                 serves,
                 step,
                 prior,
-                ended: ended.get(&number).copied(),
+                left: ended.get(&number).map_or(&[], |(_, left)| left),
+                ended: ended.get(&number).map(|(ended, _)| *ended),
             }),
             _ => None,
         };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::firewall::Engine;
 
 pub use extraction::Extraction;
-pub use packages::{Manager, Package, Transaction, Wish};
+pub use packages::{Manager, Package, Standing, Transaction, Wish};
 
 /// Whose file a [`Step::WriteFile`] touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,9 @@
 //! Which packages are installed, by the package manager's own files: its programs take long to start
 //! and some take a lock.
 
+pub mod dnf;
 pub mod dpkg;
+mod order;
 pub mod rpm;
 pub mod version;
 
@@ -10,13 +12,15 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::host::Host;
-use crate::step::Manager;
+use crate::step::{Manager, Standing};
 
 /// dpkg's database (dpkg(1), FILES): stanzas of `Name: value` lines, a blank line between.
 const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 /// Changes of it that dpkg has not put into it yet, named by numbers.
 const DPKG_UPDATES: &str = "/var/lib/dpkg/updates";
 
+/// Which packages came along with others (apt-mark(8), FILES); stanzas as in dpkg's.
+const APT_MARKS: &str = "/var/lib/apt/extended_states";
 /// What distributions of rpm packages are, or are like.
 const RPM_FAMILY: [&str; 3] = ["rhel", "fedora", "centos"];
 
@@ -99,6 +103,29 @@ pub fn installed(host: &Host, manager: Manager, names: &[&str]) -> Result<Vec<In
         }
         _ => rpm::installed(host, manager, names),
     }
+}
+
+/// How these packages stand for who takes them back, in their order.
+///
+/// # Errors
+/// Where a database exists and cannot be read.
+pub fn standing(host: &Host, manager: Manager, names: &[&str]) -> Result<Vec<Standing>> {
+    let marks = match manager {
+        Manager::Apt => host.bytes(Path::new(APT_MARKS))?.unwrap_or_default(),
+        // dnf has it in a database that only dnf reads.
+        _ => [].into(),
+    };
+    let automatic = dpkg::automatic(&marks, names);
+    let all = installed(host, manager, names)?.into_iter().zip(automatic);
+    let one = |(now, automatic): (Installed, bool)| {
+        let version = Some(now.version).filter(|version| !version.is_empty());
+        Standing {
+            automatic: automatic && version.is_some(),
+            version,
+            held: now.held,
+        }
+    };
+    Ok(all.map(one).collect())
 }
 
 /// Packages that were begun with and not finished: nothing can be installed before they are.

@@ -2,16 +2,20 @@
 
 mod apt;
 mod busy;
+mod database;
+mod directory;
 mod long;
 mod rpm;
 
 use std::collections::BTreeMap;
 
-use super::Host;
 use super::commands::Failure;
+use super::{Host, Prior};
 use crate::boot::packages;
 use crate::error::{Error, Result, trouble};
-use crate::step::{Manager, Package, Transaction};
+use crate::step::{Manager, Package, Step, Transaction};
+
+pub(super) use database::Database;
 
 /// How much of what a package manager complained goes into an error.
 const COMPLAINT: usize = 1500;
@@ -47,9 +51,42 @@ impl Host {
                 version: known.unwrap_or(there),
                 held: now.held,
                 dependency: !asked.contains(name),
+                left: None,
             }
         });
         Ok(before.collect())
+    }
+
+    /// What a transaction changed, from what to what, those it took along included; nothing where
+    /// the step is another or that can't be told.
+    #[must_use]
+    pub fn packages_left(&self, step: &Step, prior: &Prior) -> Vec<Package> {
+        let (Step::Packages(transaction), Prior::Packages { packages }) = (step, prior) else {
+            return Vec::new();
+        };
+        let left = self.packages_after(transaction.manager, packages);
+        left.unwrap_or_else(|error| {
+            tracing::warn!("{error}: what was installed is not known");
+            Vec::new()
+        })
+    }
+
+    fn packages_after(&self, manager: Manager, before: &[Package]) -> Result<Vec<Package>> {
+        let mut all = before.to_vec();
+        if manager != Manager::Apt {
+            // Read last for `before`.
+            let old = self.rpm_database()?;
+            *self.rpm.borrow_mut() = None;
+            let new = self.rpm_database()?;
+            all.extend(rpm::took_along(&old.packages, &new.packages, before));
+        }
+        self.read.borrow_mut().clear();
+        let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+        let now = packages::standing(self, manager, &names)?;
+        for (one, now) in all.iter_mut().zip(now) {
+            one.left = Some(now);
+        }
+        Ok(all)
     }
 
     /// Does a transaction.

@@ -127,12 +127,14 @@ impl Kind for Packages {
         looks_at: "dpkg: /var/lib/dpkg/status. rpm: what the last apply remembers of its database, if \
                    that still has the same inode, size and time; else one `rpm -qa`. What is installed \
                    is so after a boot as well.",
-        changes: "one call of apt-get, dnf or yum for all packages, new versions and removals together, \
-                  waiting for whoever holds its lock; before that dpkg ends what was cut off, and lists \
-                  that are older than the repositories' files are read anew. It is simulated first: a \
-                  package that would go without being named absent stops it. Holds by dpkg's \
-                  selections or versionlock.",
-        undo: "`apt-get remove`, `dnf remove`, or an install with the old version; `apt-mark unhold`.",
+        changes: "one call of apt-get for all packages, new versions and removals together; of dnf and \
+                  yum one for what comes, and before it one for what goes. It waits for whoever holds \
+                  the lock; before that dpkg ends what was cut off, and lists that are older than the \
+                  repositories' files, or have not what is wanted, are read anew. A package that \
+                  would go without being named absent stops it. Holds by dpkg's selections or \
+                  versionlock.",
+        undo: "`apt-get remove`, `dnf remove`, or an install with the old version; `apt-mark unhold`. \
+               What someone has upgraded, removed, held or asked for since stays.",
     };
 
     fn observe(&self, host: &Host) -> Result<Observed> {
@@ -278,7 +280,7 @@ impl Package {
             (Wanted::Present { version, held }, stands) => {
                 let is_it = *stands == Stands::Installed
                     && (self.now.held || !held)
-                    && self.fits(version.as_ref());
+                    && self.fits(manager, version.as_ref());
                 match is_it {
                     true => State::InSync,
                     false => {
@@ -293,8 +295,8 @@ impl Package {
         }
     }
 
-    fn fits(&self, version: Option<&Version>) -> bool {
-        version.is_none_or(|version| version.matches(&self.now.version))
+    fn fits(&self, manager: Manager, version: Option<&Version>) -> bool {
+        version.is_none_or(|version| version.matches(manager, &self.now.version))
     }
 
     /// A version stays for being held.
@@ -311,7 +313,8 @@ impl Package {
         let Wanted::Present { version, held } = &self.wanted else {
             return transaction.remove.push(name);
         };
-        let is_there = self.now.stands == Stands::Installed && self.fits(version.as_ref());
+        let is_there = self.now.stands == Stands::Installed
+            && self.fits(transaction.manager, version.as_ref());
         if !is_there {
             let (name, version) = (name.clone(), version.clone());
             transaction.install.push(Wish { name, version });

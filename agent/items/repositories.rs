@@ -176,7 +176,7 @@ impl Kind for Repositories {
 /// What this host's package manager reads.
 enum Known {
     Apt(Vec<apt::Source>),
-    Dnf(Vec<dnf::File>),
+    Dnf(Vec<packages::dnf::File>),
     Nothing,
 }
 
@@ -184,7 +184,9 @@ impl Known {
     fn read(host: &Host, family: Option<Manager>) -> Result<Self> {
         Ok(match family {
             Some(Manager::Apt) => Self::Apt(apt::read(host)?),
-            Some(Manager::Dnf | Manager::Dnf5 | Manager::Yum) => Self::Dnf(dnf::read(host)?),
+            Some(Manager::Dnf | Manager::Dnf5 | Manager::Yum) => {
+                Self::Dnf(packages::dnf::read(host)?)
+            }
             None => Self::Nothing,
         })
     }

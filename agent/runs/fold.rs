@@ -77,7 +77,11 @@ fn records(runs: &[Run]) -> Vec<Record> {
                 prior,
             });
             let error = None;
-            records.push(Record::Done { number, error });
+            records.push(Record::Done {
+                number,
+                error,
+                left: Vec::new(),
+            });
         }
     }
     records

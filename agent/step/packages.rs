@@ -45,6 +45,15 @@ pub struct Wish {
     pub version: Option<Version>,
 }
 
+impl Wish {
+    /// Whether a version is one that is wanted, by its manager's order.
+    #[must_use]
+    pub fn fits(&self, manager: Manager, version: &str) -> bool {
+        let wanted = self.version.as_ref();
+        wanted.is_none_or(|wanted| wanted.matches(manager, version))
+    }
+}
+
 impl fmt::Display for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.version {
@@ -148,7 +157,29 @@ impl fmt::Display for Transaction {
     }
 }
 
-/// One package as it was before a transaction.
+/// What of a package is looked at before it is taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The version that is installed; none where it is not.
+    pub version: Option<String>,
+    /// Whether no upgrade touches it.
+    pub held: bool,
+    /// Whether apt knows it as one that nobody asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = if self.held { ", held" } else { "" };
+        match &self.version {
+            Some(version) => write!(f, "{version}{held}"),
+            None => f.write_str("not installed"),
+        }
+    }
+}
+
+/// One package as it was before a transaction, and as that left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
     /// Its name.
@@ -160,4 +191,16 @@ pub struct Package {
     /// Whether it came or went for another's sake.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dependency: bool,
+    /// As the transaction left it; none where that is not known: it was cut off, or is to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Standing>,
+}
+
+impl Package {
+    /// Whether a package that stands so is as it was before: what is not installed needs no hold.
+    #[must_use]
+    pub fn is_back(&self, now: &Standing) -> bool {
+        let is_held = now.held == self.held || self.version.is_none();
+        now.version == self.version && is_held
+    }
 }

@@ -86,7 +86,7 @@ pub enum What {
     Package {
         /// Whose it is.
         manager: Manager,
-        /// As it was.
+        /// As it was, and as it was left.
         before: Package,
         /// For how long it is waited for another that uses the package manager.
         wait: u64,
@@ -194,6 +194,10 @@ impl Changes {
                 (*left, *or) = (l, o);
             }
             (What::Unit { left, .. }, What::Unit { left: l, .. }) => *left = l,
+            (What::Package { before, .. }, What::Package { before: found, .. }) => {
+                before.left = found.left;
+                before.dependency &= found.dependency;
+            }
             _ => {}
         }
         if known.what.is_nothing() {
@@ -362,7 +366,10 @@ fn made(did: &Did<'_>) -> Vec<What> {
             }]
         }
         (Step::Firewall { tool, undo, .. }, _) => vec![What::Rules(*tool, undo.clone())],
-        (Step::Packages(transaction), Prior::Packages { packages }) => of(transaction, packages),
+        (Step::Packages(transaction), Prior::Packages { packages }) => match did.left {
+            [] => of(transaction, packages),
+            left => of(transaction, left),
+        },
         (Step::Extract(_), Prior::Extracted { before }) => {
             let file = |(path, before): (&PathBuf, &Option<String>)| What::Extracted {
                 path: path.clone(),
@@ -511,11 +518,14 @@ impl What {
                 before, left, or, ..
             } => left.is_what_was(before) && or.as_ref().is_none_or(|or| or.is_what_was(before)),
             Self::Unit { before, left, .. } => before == left,
+            Self::Package { before, .. } => before
+                .left
+                .as_ref()
+                .is_some_and(|left| before.is_back(left)),
             Self::Module(_)
             | Self::Swap(_)
             | Self::Image(..)
             | Self::Rules(..)
-            | Self::Package { .. }
             | Self::Extracted { .. } => false,
         }
     }

@@ -12,7 +12,7 @@ use crate::host::{Host, Images, Prior};
 use crate::items::sysctl::same_value;
 use crate::items::{Item, swap};
 use crate::plan::ItemPlan;
-use crate::step::{Access, Aspect, Manager, Package, Step, Transaction, Wish};
+use crate::step::{Access, Aspect, Manager, Package, Standing, Step, Transaction, Wish};
 
 /// How a change stands.
 enum Stands {
@@ -266,47 +266,59 @@ fn of_module(host: &Host, name: &str, all: &[Change]) -> Result<Stands> {
 }
 
 fn of_package(host: &Host, manager: Manager, before: &Package, wait: u64) -> Result<Stands> {
-    let name = &before.name;
-    let now = packages::installed(host, manager, &[name])?;
+    let now = packages::standing(host, manager, &[&before.name])?;
     let now = now.into_iter().next().unwrap_or_default();
-    let version = Some(&now.version).filter(|version| !version.is_empty());
-    let (is_version, is_held) = (version == before.version.as_ref(), now.held == before.held);
-    if is_version && (is_held || before.version.is_none()) {
+    // What came along with others and was there before stays as new as it is: going back would lose
+    // what was mended in it.
+    if before.is_back(&now) || (before.dependency && before.version.is_some()) {
         return Ok(Stands::Back);
     }
-    if before.dependency && before.version.is_some() {
-        // It came along with others, and going back would lose what was mended in it.
-        return Ok(Stands::Back);
+    let step = Step::Packages(package_back(manager, before, &now, wait));
+    let to = Standing {
+        version: before.version.clone(),
+        held: before.held,
+        automatic: false,
+    };
+    let left = before.left.as_ref();
+    Ok(match left.and_then(|left| since(left, &now)) {
+        Some(how) => Stands::Changed(how, Some(step)),
+        None => Stands::Ours("as nodeprep left it", to.to_string(), step),
+    })
+}
+
+/// What someone else did with a package since it was left so.
+fn since(left: &Standing, now: &Standing) -> Option<String> {
+    if (&left.version, left.held) != (&now.version, now.held) {
+        return Some(format!("changed since, to {now}"));
     }
+    let is_wanted = left.automatic && !now.automatic;
+    is_wanted.then(|| "someone has asked for it since".into())
+}
+
+/// The transaction that makes a package what it was.
+fn package_back(manager: Manager, before: &Package, now: &Standing, wait: u64) -> Transaction {
+    let name = &before.name;
     let mut back = Transaction::new(manager, wait);
     back.partial = true;
-    let to = match &before.version {
-        None => {
-            back.remove.push(name.clone());
-            // dpkg forgets that with the package, a list of locks does not.
-            let stays = manager != Manager::Apt && now.held;
-            back.release.extend(stays.then(|| name.clone()));
-            "not installed".into()
-        }
-        Some(old) => {
-            if !is_version {
-                back.install.push(Wish {
-                    name: name.clone(),
-                    version: Some(Version::exactly(old)),
-                });
-            }
-            match before.held {
-                true => back.hold.push(name.clone()),
-                false => back.release.extend((!is_held).then(|| name.clone())),
-            }
-            format!("{old}{}", if before.held { ", held" } else { "" })
-        }
+    let Some(old) = &before.version else {
+        back.remove.push(name.clone());
+        // dpkg forgets that with the package, a list of locks does not; what came along was locked by
+        // someone else.
+        let stays = manager != Manager::Apt && now.held && !before.dependency;
+        back.release.extend(stays.then(|| name.clone()));
+        return back;
     };
-    Ok(Stands::Ours(
-        "as nodeprep left it",
-        to,
-        Step::Packages(back),
-    ))
+    if now.version.as_ref() != Some(old) {
+        back.install.push(Wish {
+            name: name.clone(),
+            version: Some(Version::exactly(old)),
+        });
+    }
+    match before.held {
+        true => back.hold.push(name.clone()),
+        false => back.release.extend(now.held.then(|| name.clone())),
+    }
+    back
 }
 
 fn of_swap(host: &Host, area: &swap::Area) -> Result<Stands> {
@@ -339,3 +351,7 @@ fn of_image(host: &Host, name: &str, socket: &Path) -> Result<Stands> {
         Images::Off(complaint) => Stands::Changed(format!("no runtime to ask: {complaint}"), None),
     })
 }
+
+#[cfg(test)]
+#[path = "judge_test.rs"]
+mod tests;

@@ -14,8 +14,7 @@ const PACKAGE: &[u8] = b"Package: ";
 pub fn find(status: &[u8], names: &[&str]) -> Vec<Installed> {
     let mut found = vec![Installed::default(); names.len()];
     for stanza in stanzas(status) {
-        let end = memchr::memchr(b'\n', stanza).unwrap_or(stanza.len());
-        let name = stanza.get(..end).unwrap_or_default().trim_ascii();
+        let name = name(stanza);
         for (wanted, slot) in names.iter().zip(&mut found) {
             if wanted.as_bytes() == name && slot.stands == Stands::Absent {
                 *slot = installed(stanza);
@@ -25,23 +24,36 @@ pub fn find(status: &[u8], names: &[&str]) -> Vec<Installed> {
     found
 }
 
+/// Which of these packages apt has marked as installed for others' sake, in `extended_states`.
+#[must_use]
+pub fn automatic(states: &[u8], names: &[&str]) -> Vec<bool> {
+    let mut found = vec![false; names.len()];
+    for stanza in stanzas(states) {
+        let name = name(stanza);
+        for (wanted, slot) in names.iter().zip(&mut found) {
+            *slot |=
+                wanted.as_bytes() == name && memmem::find(stanza, b"\nAuto-Installed: 1").is_some();
+        }
+    }
+    found
+}
+
 /// Packages that dpkg began with and did not finish, by name.
 #[must_use]
 pub fn unfinished(status: &[u8]) -> Vec<String> {
-    let name = |stanza: &[u8]| {
-        let end = memchr::memchr(b'\n', stanza)?;
-        Some(
-            String::from_utf8_lossy(stanza.get(..end)?)
-                .trim()
-                .to_owned(),
-        )
-    };
+    let name = |stanza: &[u8]| String::from_utf8_lossy(name(stanza)).into_owned();
     let half = |stanza: &&[u8]| {
         // Nearly all: no need to look closer.
         memmem::find(stanza, b"\nStatus: install ok installed\n").is_none()
             && matches!(installed(stanza).stands, Stands::Half(_))
     };
-    stanzas(status).filter(half).filter_map(name).collect()
+    stanzas(status).filter(half).map(name).collect()
+}
+
+/// The name a stanza begins with.
+fn name(stanza: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'\n', stanza).unwrap_or(stanza.len());
+    stanza.get(..end).unwrap_or_default().trim_ascii()
 }
 
 /// The stanzas, each from its package's name on.
@@ -138,10 +150,20 @@ mod tests {
         assert_eq!(unfinished(STATUS), ["libc6", "torn"]);
     }
 
+    #[test]
+    fn what_nobody_asked_for() {
+        let states = b"Package: lab-cni\nArchitecture: amd64\nAuto-Installed: 1\n\n\
+            Package: socat\nArchitecture: amd64\nAuto-Installed: 0\n";
+        let found = automatic(states, &["socat", "lab-cni", "lab"]);
+        assert_eq!(found, [false, true, false]);
+        assert_eq!(automatic(b"", &["a"]), [false]);
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(text: Vec<u8>, cut in 0..STATUS.len()) {
             let _ = find(&text, &["a"]);
+            let _ = automatic(&text, &["a"]);
             let _ = unfinished(STATUS.get(..cut).unwrap());
             let _ = find(STATUS.get(cut..).unwrap(), &["kubelet"]);
         }

@@ -21,9 +21,9 @@ const DNF5_LOCKS: &str = "/etc/dnf/versionlock.toml";
 /// # Errors
 /// Where rpm can't be asked, or the list of locks can't be read.
 pub fn installed(host: &Host, manager: Manager, names: &[&str]) -> Result<Vec<Installed>> {
-    let database = host.rpm_packages()?;
+    let database = host.rpm_database()?;
     let held = held(host, manager, names)?;
-    let one = |(name, held): (&&str, bool)| match database.get(*name) {
+    let one = |(name, held): (&&str, bool)| match database.packages.get(*name) {
         Some(version) => Installed {
             version: version.clone(),
             stands: Stands::Installed,
@@ -35,17 +35,15 @@ pub fn installed(host: &Host, manager: Manager, names: &[&str]) -> Result<Vec<In
 }
 
 /// `NAME VERSION` a line, as rpm was asked for it; of a package installed more than once, as kernels
-/// are, the last.
+/// are, the last. Keys that were imported are in that database too, all by one name.
 #[must_use]
 pub fn parse(said: &str) -> BTreeMap<String, String> {
     let pair = |line: &str| {
         let mut words = line.split_whitespace();
         let (name, version) = (words.next()?, words.next()?);
         // Anything longer is a warning.
-        words
-            .next()
-            .is_none()
-            .then(|| (name.to_owned(), version.to_owned()))
+        let is_package = words.next().is_none() && name != "gpg-pubkey";
+        is_package.then(|| (name.to_owned(), version.to_owned()))
     };
     said.lines().filter_map(pair).collect()
 }
@@ -106,7 +104,8 @@ mod tests {
 
     #[test]
     fn what_rpm_says() {
-        let said = "warning: rpmdb: BDB2053 Freeing read locks\nbash 5.1.8-9.el9\nkernel 5.14-1\nkernel 5.14-2\n";
+        let said = "warning: rpmdb: BDB2053 Freeing read locks\nbash 5.1.8-9.el9\nkernel 5.14-1\nkernel 5.14-2\n\
+                    gpg-pubkey 8483c65d-5ccc5b19\n";
         let all = parse(said);
         assert_eq!(all.get("kernel").map(String::as_str), Some("5.14-2"));
         assert_eq!(all.len(), 2);

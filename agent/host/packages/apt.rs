@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::{COMPLAINT, explain};
 use crate::boot::packages::version::order;
-use crate::boot::packages::{self, Stands};
 use crate::error::{Error, Result, trouble};
 use crate::host::Host;
 use crate::step::{Manager, Transaction, Wish};
@@ -108,12 +107,29 @@ impl Host {
     }
 
     /// Asks the repositories for their lists where those that are here are older than what names the
-    /// repositories, or do not have what is wanted.
+    /// repositories, or do not have what is wanted. What they have can be installed without, too: a
+    /// host may be cut off from its repositories.
     pub(super) fn apt_refreshes(&self, transaction: &Transaction) -> Result<()> {
-        if self.are_lists_new()? && self.is_listed(transaction)? {
+        if self.are_lists_new()? && self.unlisted(transaction)?.is_empty() {
             return Ok(());
         }
         self.wait_for_manager(Manager::Apt, transaction.wait)?;
+        let Err(error) = self.apt_updates() else {
+            return Ok(());
+        };
+        match self.unlisted(transaction)?.as_slice() {
+            [] => {
+                tracing::warn!("{error}; the lists that are here have all that is wanted");
+                Ok(())
+            }
+            missing => Err(trouble!(
+                "{error}; the lists that are here have no {}",
+                missing.join(", ")
+            )),
+        }
+    }
+
+    fn apt_updates(&self) -> Result<()> {
         let said = self.manager_says(&UPDATE, None)?;
         // Older ones end well whatever failed.
         let mut failed = said.lines().filter(|line| {
@@ -149,35 +165,29 @@ impl Host {
         Ok(true)
     }
 
-    /// Whether the lists that are here have all that is to be installed.
-    fn is_listed(&self, transaction: &Transaction) -> Result<bool> {
-        for wish in &transaction.install {
-            let known = self.is_in_directory(transaction, wish)?;
-            if !known
-                && !self
-                    .versions(&wish.name)?
-                    .iter()
-                    .any(|version| fits(wish, version))
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// What is to be installed and is neither in the lists that are here nor in the directory.
+    fn unlisted(&self, transaction: &Transaction) -> Result<Vec<String>> {
+        let files = self.package_files(transaction)?;
+        let versions = self.versions(transaction)?;
+        let is_there = |wish: &&Wish| {
+            files.iter().any(|file| file.name == wish.name) || newest(wish, &versions).is_some()
+        };
+        let missing = transaction.install.iter().filter(|wish| !is_there(wish));
+        Ok(missing.map(ToString::to_string).collect())
     }
 
-    /// What is asked of apt: names with versions, files, and names with `-` of what goes.
+    /// What is asked of apt: names with versions, files, and names with `-` of what goes. A name that
+    /// no package has would be an expression for several, where there is a point in it (apt-get(8)).
     fn apt_names(&self, transaction: &Transaction) -> Result<Vec<String>> {
-        let mut names = self.files(transaction)?;
+        let files = self.package_files(transaction)?;
+        let versions = self.versions(transaction)?;
+        let mut names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
         for wish in &transaction.install {
-            if self.is_in_directory(transaction, wish)? {
+            if files.iter().any(|file| file.name == wish.name) {
                 continue;
             }
-            let Some(version) = &wish.version else {
-                names.push(wish.name.clone());
-                continue;
-            };
-            let versions = self.versions(&wish.name)?;
-            match versions.iter().find(|found| version.matches(found)) {
+            match newest(wish, &versions) {
+                Some(_) if wish.version.is_none() => names.push(wish.name.clone()),
                 Some(newest) => names.push(format!("{}={newest}", wish.name)),
                 None if transaction.partial => {
                     tracing::warn!("{}: it is left out", self.no_version(wish, &versions));
@@ -189,63 +199,29 @@ impl Host {
         Ok(names)
     }
 
-    /// The versions the repositories have, the newest first.
-    fn versions(&self, name: &str) -> Result<Vec<String>> {
-        let said = self.words(&["apt-cache", "madison", "--", name])?;
-        let mut versions = madison(&said, name);
-        versions.sort_by(|a, b| order(b, a));
-        versions.dedup();
+    /// The versions the repositories have of what is to be installed, the newest first.
+    fn versions(&self, transaction: &Transaction) -> Result<Versions> {
+        let mut argv = vec!["apt-cache", "madison", "--"];
+        argv.extend(transaction.install.iter().map(|wish| wish.name.as_str()));
+        let mut versions = match transaction.install.as_slice() {
+            [] => Versions::new(),
+            _ => madison(&self.words(&argv)?),
+        };
+        for all in versions.values_mut() {
+            all.sort_by(|a, b| order(Manager::Apt, b, a));
+            all.dedup();
+        }
         Ok(versions)
     }
 
-    fn no_version(&self, wish: &Wish, versions: &[String]) -> Error {
-        if versions.is_empty() {
+    fn no_version(&self, wish: &Wish, versions: &Versions) -> Error {
+        let Some(versions) = versions.get(&wish.name) else {
             let error = trouble!("the repositories have no package {}", wish.name);
             let said = format!("E: Unable to locate package {}", wish.name);
             return self.with_nearest(error, &said);
-        }
+        };
         let all: String = versions.join(", ").chars().take(COMPLAINT).collect();
         trouble!("the repositories have no {wish}: they have {all}")
-    }
-
-    /// The package files that are given to apt: of each package in the directory that is not
-    /// installed, or is wanted, the newest that fits.
-    fn files(&self, transaction: &Transaction) -> Result<Vec<String>> {
-        let Some(directory) = &transaction.directory else {
-            return Ok(Vec::new());
-        };
-        let listed = self.list(directory)?;
-        let mut best: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
-        for file in listed.iter() {
-            let Some((name, version)) = in_file_name(file) else {
-                continue;
-            };
-            let wish = transaction.install.iter().find(|wish| wish.name == name);
-            let newer = best
-                .get(name)
-                .is_none_or(|(other, _)| order(version, other).is_gt());
-            if newer && wish.is_none_or(|wish| fits(wish, version)) {
-                best.insert(name, (version, file));
-            }
-        }
-        let names: Vec<&str> = best.keys().copied().collect();
-        let now = packages::installed(self, Manager::Apt, &names)?;
-        let path = |file: &str| directory.join(file).display().to_string();
-        let wanted = |name: &str| transaction.install.iter().any(|wish| wish.name == name);
-        let goes = |name: &str| transaction.remove.iter().any(|other| other == name);
-        let files = best.iter().zip(now).filter(|((name, _), now)| {
-            !goes(name) && (wanted(name) || now.stands == Stands::Absent)
-        });
-        Ok(files.map(|((_, (_, file)), _)| path(file)).collect())
-    }
-
-    fn is_in_directory(&self, transaction: &Transaction, wish: &Wish) -> Result<bool> {
-        let Some(directory) = &transaction.directory else {
-            return Ok(false);
-        };
-        let files = self.list(directory)?;
-        let mut known = files.iter().filter_map(|file| in_file_name(file));
-        Ok(known.any(|(name, version)| name == wish.name && fits(wish, version)))
     }
 
     /// The error, with the nearest name that exists where one does not.
@@ -271,29 +247,30 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     (best.0 >= LIKELY).then_some(best.1)
 }
 
-fn fits(wish: &Wish, version: &str) -> bool {
-    let wanted = wish.version.as_ref();
-    wanted.is_none_or(|wanted| wanted.matches(version))
-}
+/// Versions by package.
+type Versions = BTreeMap<String, Vec<String>>;
 
-/// Name and version in a package file's name: `NAME_VERSION_ARCHITECTURE.deb` (dpkg-name(1)); apt
-/// writes the colon of an epoch as `%3a`.
-fn in_file_name(file: &str) -> Option<(&str, &str)> {
-    let mut parts = file.strip_suffix(".deb")?.split('_');
-    let (name, version) = (parts.next()?, parts.next()?);
-    let version = version.split_once("%3a").map_or(version, |(_, rest)| rest);
-    (!name.is_empty() && !name.starts_with('-')).then_some((name, version))
+/// The newest of a package's versions that is wanted.
+fn newest<'a>(wish: &Wish, versions: &'a Versions) -> Option<&'a String> {
+    let mut versions = versions.get(&wish.name)?.iter();
+    versions.find(|version| wish.fits(Manager::Apt, version))
 }
 
 /// The versions in `apt-cache madison`'s lines of NAME | VERSION | REPOSITORY (apt-cache(8)), without
-/// those of source packages, and of packages that apt takes a name with a dot in it for as well.
-fn madison(said: &str, name: &str) -> Vec<String> {
-    let version = |line: &str| {
+/// those of source packages. A name with a point in it brings other packages' lines as well.
+fn madison(said: &str) -> Versions {
+    let mut all = Versions::new();
+    for line in said.lines() {
         let mut parts = line.split(" | ").map(str::trim);
-        let (found, version, from) = (parts.next()?, parts.next()?, parts.next()?);
-        (found == name && !from.ends_with("Sources")).then(|| version.to_owned())
-    };
-    said.lines().filter_map(version).collect()
+        if let (Some(name), Some(version), Some(from)) = (parts.next(), parts.next(), parts.next())
+            && !from.ends_with("Sources")
+        {
+            all.entry(name.to_owned())
+                .or_default()
+                .push(version.to_owned());
+        }
+    }
+    all
 }
 
 /// What apt-get -s says of one package.
@@ -353,11 +330,12 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_files() {
-        let said = "  kubelet | 1.30.4-1.1 | file:/srv ./ Packages\n   kubelet | 1.2-1 | http://x bookworm/main Sources\n";
-        assert_eq!(madison(said, "kubelet"), ["1.30.4-1.1"]);
-        assert_eq!(in_file_name("a_1%3a2-1_amd64.deb"), Some(("a", "2-1")));
-        assert_eq!(in_file_name("-oX_1_all.deb"), None);
+    fn versions_and_near_names() {
+        let said = "  kubelet | 1.30.4-1.1 | file:/srv ./ Packages\n   kubelet | 1.2-1 | http://x bookworm/main Sources\n\
+                    N: Unable to locate package kubelte\n";
+        let all = madison(said);
+        assert_eq!(all.len(), 1);
+        assert_eq!(all["kubelet"], ["1.30.4-1.1"]);
         assert_eq!(
             nearest("conntrakc", ["conntrack", "curl"].into_iter()),
             Some("conntrack")
@@ -369,8 +347,7 @@ mod tests {
         #[test]
         fn nothing_panics(said: String) {
             foretold(&said);
-            madison(&said, "a");
-            in_file_name(&said);
+            madison(&said);
         }
     }
 }

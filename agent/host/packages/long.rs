@@ -1,9 +1,11 @@
-//! Running a package manager: it may take an hour, and to end it half-way is worse than to wait.
+//! Running a package manager: it may take an hour, and to end it half-way is worse than to wait. It
+//! speaks into a file: a pipe would end with us, and with it the script that writes into it next.
 
-use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Result, trouble};
 use crate::host::Host;
@@ -12,12 +14,15 @@ use crate::host::progress::Progress;
 
 /// A distribution's upgrade over a slow line takes half of it; what takes longer waits for someone.
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
-/// How often it is looked whether it has ended: daemons it started may keep its output open.
+/// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(100);
-/// How much of what it said is kept: apt's list of what it does, and its errors at the end.
-const KEPT: usize = 1 << 20;
-/// A line longer than this is no message.
-const LINE: u64 = 8 << 10;
+/// How much of what it said is kept, in bytes: dnf's list of all versions has a few hundred KB, and
+/// errors are at the end.
+const KEPT: u64 = 8 << 20;
+/// How much of it is looked at at once, in bytes.
+const LINE: usize = 8 << 10;
+/// Where its file is; the first is root's alone, and not on a disk that is full.
+const DIRECTORIES: [&str; 2] = ["/run", "/tmp"];
 
 /// For maintainer scripts: nobody is there to answer, and nothing else is restarted by them (Ubuntu's
 /// needrestart would restart containerd).
@@ -47,7 +52,7 @@ impl Host {
         let shown = argv.join(" ");
         tracing::info!("{shown}");
         let failed = |error: std::io::Error| trouble!("{shown}: {error}");
-        let (output, end) = std::io::pipe().map_err(failed)?;
+        let mut output = Output::new().map_err(failed)?;
         let expression = duct::cmd(in_path(name)?, arguments);
         let expression = match input {
             Some(bytes) => expression.stdin_bytes(bytes),
@@ -57,7 +62,7 @@ impl Host {
             .full_env(ENVIRONMENT)
             .dir("/")
             .stderr_to_stdout()
-            .stdout_file(end)
+            .stdout_file(output.file.try_clone().map_err(failed)?)
             .unchecked()
             // A signal to us is none to it: dpkg cut off leaves packages half installed.
             .before_spawn(|command| {
@@ -66,74 +71,89 @@ impl Host {
             })
             .start()
             .map_err(failed)?;
-        let lines = read(output);
         let progress = Progress::new();
         let until = Instant::now() + TIME_LIMIT;
-        let mut said = String::new();
         loop {
-            let ended = handle
-                .try_wait()
-                .map_err(failed)?
-                .map(|output| output.status);
-            let open = take(&lines, &mut said, &progress);
-            let Some(status) = ended else {
-                if !open {
-                    // It has closed its output, and ends.
-                    std::thread::sleep(LOOK);
-                }
-                if Instant::now() > until {
-                    // Dropping the handle leaves the process alone.
-                    let pids = handle.pids();
-                    return Err(trouble!(
-                        "{shown}: no end after {} s; it is left running (process {pids:?}): look what it waits for",
-                        TIME_LIMIT.as_secs()
-                    ));
-                }
-                continue;
-            };
-            if status.success() {
-                return Ok(Ok(said));
+            let ended = handle.try_wait().map_err(failed)?;
+            output.show(&progress);
+            if let Some(ended) = ended {
+                let said = output.text().map_err(failed)?;
+                return Ok(match ended.status.success() {
+                    true => Ok(said),
+                    false => Err(Failure {
+                        status: ended.status,
+                        complaint: said,
+                    }),
+                });
             }
-            return Ok(Err(Failure {
-                status,
-                complaint: said,
-            }));
+            if Instant::now() > until {
+                // Dropping the handle leaves the process alone.
+                let pids = handle.pids();
+                return Err(trouble!(
+                    "{shown}: no end after {} s; it is left running (process {pids:?}): look what it waits for",
+                    TIME_LIMIT.as_secs()
+                ));
+            }
+            std::thread::sleep(LOOK);
         }
     }
 }
 
-/// Lines of a program, read beside it.
-fn read(output: PipeReader) -> Receiver<String> {
-    let (sender, lines) = channel();
-    std::thread::spawn(move || {
-        let mut output = BufReader::new(output);
-        loop {
-            let mut line = Vec::new();
-            let read = output.by_ref().take(LINE).read_until(b'\n', &mut line);
-            let text = String::from_utf8_lossy(&line);
-            if !read.is_ok_and(|read| read > 0) || sender.send(text.trim_end().to_owned()).is_err()
-            {
-                return;
-            }
-        }
-    });
-    lines
+/// What a program says, in a file without a name.
+struct Output {
+    file: File,
+    /// How much of it was shown.
+    shown: u64,
 }
 
-/// Takes what was said so far, waiting a moment for more; tells whether there may come more.
-fn take(lines: &Receiver<String>, said: &mut String, progress: &Progress) -> bool {
-    loop {
-        match lines.recv_timeout(LOOK) {
-            Ok(line) => {
-                progress.show(&line);
-                if said.len() < KEPT {
-                    said.push_str(&line);
-                    said.push('\n');
+impl Output {
+    /// An empty one; its name goes at once.
+    fn new() -> std::io::Result<Self> {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH);
+        let unique = time.unwrap_or_default().as_nanos();
+        let name = format!("nodeprep-{}-{unique}", std::process::id());
+        let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
+        for path in DIRECTORIES.map(|directory| Path::new(directory).join(&name)) {
+            let mut options = File::options();
+            options.read(true).write(true).create_new(true).mode(0o600);
+            match options.open(&path) {
+                Ok(file) => {
+                    std::fs::remove_file(&path)?;
+                    return Ok(Self { file, shown: 0 });
                 }
+                Err(error) => last = error,
             }
-            Err(RecvTimeoutError::Timeout) => return true,
-            Err(RecvTimeoutError::Disconnected) => return false,
         }
+        Err(last)
+    }
+
+    /// Shows the lines that came since the last time.
+    fn show(&mut self, progress: &Progress) {
+        let mut new = vec![0; LINE];
+        // It is all read once more in the end, where a failure is told.
+        while let Ok(read) = self.file.read_at(&mut new, self.shown) {
+            let new = new.get(..read).unwrap_or_default();
+            let end = match memchr::memrchr(b'\n', new) {
+                Some(at) => at + 1,
+                // A line longer than this is no message.
+                None if read == LINE => read,
+                None => return,
+            };
+            let lines = new.get(..end).unwrap_or_default().split(|c| *c == b'\n');
+            for line in lines.filter(|line| !line.is_empty()) {
+                progress.show(String::from_utf8_lossy(line).trim_end());
+            }
+            self.shown += end as u64;
+        }
+    }
+
+    /// All that was said, or the last of it.
+    fn text(&self) -> std::io::Result<String> {
+        let length = self.file.metadata()?.len();
+        let kept = length.min(KEPT);
+        let mut bytes = vec![0; usize::try_from(kept).unwrap_or_default()];
+        self.file.read_exact_at(&mut bytes, length - kept)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -153,7 +173,11 @@ mod tests {
         assert_eq!(failure.status.code(), Some(3));
         assert_eq!(failure.complaint, "a\nb\n");
         assert!(begun.elapsed() < Duration::from_secs(4));
+        let many = ["seq", "--format=%0100.0f", "1", "100000"];
+        let said = host.run_long(&many, None).unwrap().unwrap();
+        assert_eq!(said.len(), 8 << 20);
+        assert!(said.ends_with("0100000\n"));
         let said = host.run_long(&["cat"], Some(b"x")).unwrap().unwrap();
-        assert_eq!(said, "x\n");
+        assert_eq!(said, "x");
     }
 }

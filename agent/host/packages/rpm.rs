@@ -1,117 +1,17 @@
-//! rpm, dnf and yum: what is installed, and changing that.
+//! dnf and yum: what they would do, and doing that.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::rc::Rc;
-
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{COMPLAINT, explain};
 use crate::boot::packages;
-use crate::boot::packages::rpm::parse;
 use crate::boot::packages::version::order;
-use crate::error::{Result, trouble};
+use crate::error::{Error, Result, trouble};
+use crate::host::Host;
 use crate::host::commands::first_of;
-use crate::host::{Host, Origin};
-use crate::step::{Manager, Transaction, Wish};
-
-/// rpm's database, in either of its places and any of its forms, with sqlite's write-ahead log.
-const DATABASE: [&str; 8] = [
-    "/var/lib/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/rpmdb.sqlite-wal",
-    "/var/lib/rpm/Packages",
-    "/var/lib/rpm/Packages.db",
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
-    "/usr/lib/sysimage/rpm/Packages",
-    "/usr/lib/sysimage/rpm/Packages.db",
-];
-/// What the last apply remembers of it.
-const REMEMBERED: &str = "/var/lib/nodeprep/rpm.json";
-
-/// rpm's packages, by the database they were in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Remembered {
-    /// Device, inode, size and times of its files.
-    stamp: Vec<String>,
-    packages: BTreeMap<String, String>,
-}
+use crate::step::{Manager, Package, Transaction, Wish};
 
 impl Host {
-    /// The installed packages with their versions.
-    ///
-    /// # Errors
-    /// Where rpm fails, or may not be run: in an image.
-    pub fn rpm_packages(&self) -> Result<Rc<BTreeMap<String, String>>> {
-        if let Some(known) = &*self.rpm.borrow() {
-            return Ok(known.clone());
-        }
-        let packages = match self.origin {
-            Origin::Image => {
-                return Err(trouble!(
-                    "rpm's database is read by rpm alone, and no program of an image is run"
-                ));
-            }
-            Origin::Captured => self.answers()?.rpm,
-            Origin::Live => self.rpm_packages_now()?,
-        };
-        let packages = Rc::new(packages);
-        *self.rpm.borrow_mut() = Some(packages.clone());
-        Ok(packages)
-    }
-
-    fn rpm_packages_now(&self) -> Result<BTreeMap<String, String>> {
-        let before = stamp();
-        if let Some(known) = self.remembered().filter(|known| known.stamp == before) {
-            return Ok(known.packages);
-        }
-        Ok(parse(&self.words(&[
-            "rpm",
-            "-qa",
-            "--qf",
-            "%{NAME} %{EVR}\\n",
-        ])?))
-    }
-
-    /// What is not ours to read, or is damaged, is not known.
-    fn remembered(&self) -> Option<Remembered> {
-        let text = self.bytes(Path::new(REMEMBERED)).ok()??;
-        serde_json::from_slice(&text).ok()
-    }
-
-    /// Writes down what rpm said, where it was asked and a run has left a journal: the next check need
-    /// not ask again.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn remember_packages(&self) -> Result<()> {
-        let path = Path::new(REMEMBERED);
-        let Some(packages) = self
-            .rpm
-            .borrow()
-            .clone()
-            .filter(|_| self.origin == Origin::Live)
-        else {
-            return Ok(());
-        };
-        let stamp = stamp();
-        let packages = (*packages).clone();
-        let new = Remembered { stamp, packages };
-        let is_ours = path
-            .parent()
-            .is_some_and(|dir| self.is_directory(dir) == Ok(true));
-        if !is_ours || self.remembered().as_ref() == Some(&new) {
-            return Ok(());
-        }
-        let content =
-            serde_json::to_vec(&new).map_err(|error| trouble!("{REMEMBERED}: {error}"))?;
-        self.replace_ours(path, content)
-    }
-
-    /// dnf tells what it takes along in no form that stays the same; what it removes with a package
-    /// that nobody else needs, it removes by itself.
+    /// What dnf would take along is known only afterwards: [`took_along`].
     pub(super) fn rpm_foretells(
         &self,
         transaction: &Transaction,
@@ -127,98 +27,136 @@ impl Host {
         Ok(BTreeMap::new())
     }
 
-    /// Does it: what goes first, as it may be in the way of what comes.
+    /// Does it: what goes first, as it may be in the way of what comes. Locks of ours are taken off
+    /// for that, those of others hold for what is taken along.
     pub(super) fn rpm_transacts(&self, transaction: &Transaction) -> Result<()> {
-        let program = first_of(transaction.manager.programs());
-        let call = |verb: &[&str], names: &[String]| {
-            let mut argv = vec![program, "-y"];
-            argv.extend(switches(transaction.manager));
-            argv.extend(verb);
-            argv.extend(names.iter().map(String::as_str));
-            match names.is_empty() {
-                true => Ok(()),
-                false => self.manager_says(&argv, None).map(drop),
-            }
-        };
         // Looked up first: where what is to come can't be had, what is there stays.
-        let (newer, older) = self.specs(program, transaction)?;
-        call(&["remove"], &transaction.remove)?;
-        call(&["install"], &newer)?;
-        call(&["downgrade"], &older)?;
-        let mut freed = transaction.release.clone();
-        // A lock names the version it was made for.
-        let wishes = transaction.hold.iter().filter(|name| {
-            let installs = |wish: &Wish| wish.name == **name;
-            transaction.install.iter().any(installs)
-        });
-        freed.extend(wishes.cloned());
-        let lock = |verb: &str, names: &[String]| {
-            let mut argv = vec![program, "-q", "-y", "versionlock", verb];
-            argv.extend(names.iter().map(String::as_str));
-            match names.is_empty() {
-                true => Ok(()),
-                false => self.manager_says(&argv, None).map(drop),
-            }
-        };
+        let Specs { newer, older } = self.specs(transaction)?;
+        let locked = self.locked(transaction)?;
         // One that has no lock has nothing to be taken off.
-        let _ = lock("delete", &freed);
-        lock("add", &transaction.hold)
+        let _ = self.versionlock(transaction.manager, "delete", &locked);
+        let _ = self.versionlock(transaction.manager, "delete", &transaction.release);
+        let remove = &transaction.remove;
+        let done = self
+            .rpm_calls(transaction, "remove", remove)
+            .and_then(|()| self.rpm_calls(transaction, "install", &newer))
+            .and_then(|()| self.rpm_calls(transaction, "downgrade", &older));
+        let mut again = locked;
+        if done.is_ok() {
+            again.extend(transaction.hold.iter().cloned());
+            again.sort_unstable();
+            again.dedup();
+        }
+        let locked = self.versionlock(transaction.manager, "add", &again);
+        done.and(locked)
     }
 
-    /// What is asked of dnf: names with the versions that fit, those that are older than what is there
-    /// apart; and package files.
-    fn specs(
-        &self,
-        program: &str,
-        transaction: &Transaction,
-    ) -> Result<(Vec<String>, Vec<String>)> {
-        let (mut newer, mut older) = (self.rpm_files(transaction)?, Vec::new());
-        let names: Vec<&str> = transaction
-            .install
-            .iter()
-            .map(|wish| wish.name.as_str())
-            .collect();
+    fn rpm_calls(&self, transaction: &Transaction, verb: &str, names: &[String]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut argv = vec![first_of(transaction.manager.programs()), "-y"];
+        let lifted = self.lifted_excludes(transaction)?;
+        argv.extend(SWITCHES);
+        argv.extend(lifted.iter().map(String::as_str));
+        argv.push(verb);
+        argv.extend(names.iter().map(String::as_str));
+        self.manager_says(&argv, None).map(drop)
+    }
+
+    /// Those to be installed that are held now: a lock names the version it was made for.
+    fn locked(&self, transaction: &Transaction) -> Result<Vec<String>> {
+        let installs = transaction.install.iter();
+        let names: Vec<&str> = installs.map(|wish| wish.name.as_str()).collect();
         let now = packages::installed(self, transaction.manager, &names)?;
-        let said = self.rpm_lists(program, transaction)?;
-        for (wish, now) in transaction.install.iter().zip(now) {
-            let Some(wanted) = &wish.version else {
-                newer.push(wish.name.clone());
+        let held = names.iter().zip(now).filter(|(_, now)| now.held);
+        Ok(held.map(|(name, _)| (*name).to_owned()).collect())
+    }
+
+    fn versionlock(&self, manager: Manager, verb: &str, names: &[String]) -> Result<()> {
+        let program = first_of(manager.programs());
+        let mut argv = vec![program, "-q", "-y", "versionlock", verb];
+        argv.extend(names.iter().map(String::as_str));
+        match names.is_empty() {
+            true => Ok(()),
+            false => self.manager_says(&argv, None).map(drop),
+        }
+    }
+
+    /// Past those excludes that name what is to be installed, as Kubernetes' repository has them to
+    /// keep upgrades off: of these sections whole, as what it needs is excluded there too.
+    fn lifted_excludes(&self, transaction: &Transaction) -> Result<Vec<String>> {
+        let installs = transaction.install.iter();
+        let names: Vec<&str> = installs.map(|wish| wish.name.as_str()).collect();
+        let sections = packages::dnf::excluding(self, &names)?;
+        Ok(match transaction.manager {
+            Manager::Dnf5 if sections.is_empty() => Vec::new(),
+            Manager::Dnf5 => vec![format!("--setopt=disable_excludes={}", sections.join(","))],
+            _ => {
+                let switch = |section: String| format!("--disableexcludes={section}");
+                sections.into_iter().map(switch).collect()
+            }
+        })
+    }
+
+    /// What is asked of dnf: names with the versions that fit, and package files.
+    fn specs(&self, transaction: &Transaction) -> Result<Specs> {
+        let mut specs = Specs::default();
+        let manager = transaction.manager;
+        let files = self.package_files(transaction)?;
+        let database = self.rpm_database()?;
+        let mut add = |name: &str, version: Option<&str>, spec: String| {
+            let is_older = |(version, now): (&str, &String)| order(manager, version, now).is_lt();
+            match version
+                .zip(database.packages.get(name))
+                .is_some_and(is_older)
+            {
+                true => specs.older.push(spec),
+                false => specs.newer.push(spec),
+            }
+        };
+        for file in &files {
+            add(&file.name, Some(&file.version), file.path.clone());
+        }
+        let has_no_file = |wish: &&Wish| !files.iter().any(|file| file.name == wish.name);
+        let wishes: Vec<&Wish> = transaction.install.iter().filter(has_no_file).collect();
+        let said = self.rpm_lists(manager, &wishes)?;
+        for wish in wishes {
+            if wish.version.is_none() {
+                add(&wish.name, None, wish.name.clone());
                 continue;
-            };
-            let versions = listed(&said, &wish.name);
-            let fitting = versions.iter().find(|version| wanted.matches(version));
-            match fitting {
-                Some(version) if order(version, &now.version) == Ordering::Less => {
-                    older.push(format!("{}-{version}", wish.name));
+            }
+            let versions = listed(&said, &wish.name, manager);
+            match versions.iter().find(|version| wish.fits(manager, version)) {
+                Some(version) => {
+                    add(
+                        &wish.name,
+                        Some(version),
+                        format!("{}-{version}", wish.name),
+                    );
                 }
-                Some(version) => newer.push(format!("{}-{version}", wish.name)),
                 None if transaction.partial => {
-                    tracing::warn!("the repositories have no {wish} any more: it is left out");
+                    tracing::warn!("{}: it is left out", no_version(wish, &versions));
                 }
-                None if versions.is_empty() => {
-                    return Err(trouble!("the repositories have no package {}", wish.name));
-                }
-                None => {
-                    let all: String = versions.join(", ").chars().take(COMPLAINT).collect();
-                    return Err(trouble!("the repositories have no {wish}: they have {all}"));
-                }
+                None => return Err(no_version(wish, &versions)),
             }
         }
-        Ok((newer, older))
+        Ok(specs)
     }
 
-    /// What the repositories have of packages that are wanted at a version.
-    fn rpm_lists(&self, program: &str, transaction: &Transaction) -> Result<String> {
-        let versioned = transaction
-            .install
-            .iter()
-            .filter(|wish| wish.version.is_some());
+    /// What the repositories have of packages that are wanted at a version, whatever is excluded or
+    /// locked.
+    fn rpm_lists(&self, manager: Manager, wishes: &[&Wish]) -> Result<String> {
+        let versioned = wishes.iter().filter(|wish| wish.version.is_some());
         let names: Vec<&str> = versioned.map(|wish| wish.name.as_str()).collect();
         if names.is_empty() {
             return Ok(String::new());
         }
-        let mut argv = vec![program, "-q"];
-        argv.extend(switches(transaction.manager));
+        let mut argv = vec![first_of(manager.programs()), "-q"];
+        argv.extend(match manager {
+            Manager::Dnf5 => ["--setopt=disable_excludes=*"].as_slice(),
+            _ => &["--disableexcludes=all", "--disableplugin=versionlock"],
+        });
         argv.extend(["list", "--showduplicates"]);
         argv.extend(names);
         // Where none of them is known at all, dnf fails.
@@ -228,43 +166,54 @@ impl Host {
             Err(failure) => Err(explain(&argv, &failure)),
         }
     }
-
-    /// Every package file of the directory: dnf leaves out what is there already.
-    fn rpm_files(&self, transaction: &Transaction) -> Result<Vec<String>> {
-        let Some(directory) = &transaction.directory else {
-            return Ok(Vec::new());
-        };
-        let names = self.list(directory)?;
-        let files = names
-            .iter()
-            .filter(|name| name.ends_with(".rpm") && !name.starts_with('-'));
-        Ok(files
-            .map(|name| directory.join(name).display().to_string())
-            .collect())
-    }
 }
 
-/// Past excludes that keep an `upgrade` off Kubernetes' packages, and past our own locks; what was
-/// installed for what goes stays, as nobody has named it.
-fn switches(manager: Manager) -> &'static [&'static str] {
-    match manager {
-        Manager::Dnf5 => &[
-            "--setopt=install_weak_deps=False",
-            "--setopt=clean_requirements_on_remove=False",
-            "--setopt=disable_excludes=*",
-        ],
-        Manager::Dnf => &[
-            "--setopt=install_weak_deps=False",
-            "--setopt=clean_requirements_on_remove=False",
-            "--disableexcludes=all",
-            "--disableplugin=versionlock",
-        ],
-        _ => &["--disableexcludes=all", "--disableplugin=versionlock"],
-    }
+/// What is asked of dnf.
+#[derive(Debug, Default)]
+struct Specs {
+    newer: Vec<String>,
+    /// Older than what is there.
+    older: Vec<String>,
 }
+
+fn no_version(wish: &Wish, versions: &[String]) -> Error {
+    if versions.is_empty() {
+        return trouble!("the repositories have no package {}", wish.name);
+    }
+    let all: String = versions.join(", ").chars().take(COMPLAINT).collect();
+    trouble!("the repositories have no {wish}: they have {all}")
+}
+
+/// What else is another than before: dnf says beforehand what it takes along in no form that stays
+/// the same.
+pub(super) fn took_along(
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+    asked: &[Package],
+) -> Vec<Package> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let is_asked = |name: &String| asked.iter().any(|one| one.name == *name);
+    let changed = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name) && !is_asked(name));
+    let one = |name: &String| Package {
+        name: name.clone(),
+        version: before.get(name).cloned(),
+        held: false,
+        dependency: true,
+        left: None,
+    };
+    changed.map(one).collect()
+}
+
+/// What was installed for what goes stays, as nobody has named it.
+const SWITCHES: [&str; 2] = [
+    "--setopt=install_weak_deps=False",
+    "--setopt=clean_requirements_on_remove=False",
+];
 
 /// `NAME.ARCH  VERSION  REPOSITORY` in dnf's and yum's lists, the newest version first.
-fn listed(said: &str, name: &str) -> Vec<String> {
+fn listed(said: &str, name: &str, manager: Manager) -> Vec<String> {
     let version = |line: &str| {
         let mut words = line.split_whitespace();
         let (package, version) = (words.next()?, words.next()?);
@@ -272,30 +221,22 @@ fn listed(said: &str, name: &str) -> Vec<String> {
         (found == name).then(|| version.to_owned())
     };
     let mut versions: Vec<String> = said.lines().filter_map(version).collect();
-    versions.sort_by(|a, b| order(b, a));
+    versions.sort_by(|a, b| order(manager, b, a));
     versions.dedup();
     versions
 }
 
-/// Device, inode, size and times of each file of the database that is there.
-fn stamp() -> Vec<String> {
-    let one = |path: &&str| {
-        let meta = std::fs::metadata(path).ok()?;
-        let (dev, ino, size) = (meta.dev(), meta.ino(), meta.size());
-        let (time, nanos) = (meta.mtime(), meta.mtime_nsec());
-        Some(format!("{path} {dev} {ino} {size} {time}.{nanos:09}"))
-    };
-    DATABASE.iter().filter_map(one).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::listed;
+    use super::*;
 
     #[test]
     fn what_dnf_lists() {
         let said = "Installed Packages\nkubelet.noarch  1.29.9-1  @lab\nAvailable Packages\n\
                     kubelet.noarch  1.30.4-1  lab\nkubelet.src 1.30.4-1 lab\nkubelet-x.noarch 9-1 lab\n";
-        assert_eq!(listed(said, "kubelet"), ["1.30.4-1", "1.29.9-1"]);
+        assert_eq!(
+            listed(said, "kubelet", Manager::Dnf),
+            ["1.30.4-1", "1.29.9-1"]
+        );
     }
 }

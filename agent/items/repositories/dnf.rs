@@ -1,19 +1,17 @@
 //! The repositories of dnf and yum: sections of `key=value` lines in yum.repos.d (dnf.conf(5),
 //! yum.conf(5)). A section has one place: a second one with its name would be ignored.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::Stands;
 use super::apt::Word;
-use crate::error::Result;
+use crate::boot::packages::dnf::{File, REPOSITORIES, settings};
 use crate::finding::{Origin, State};
-use crate::host::Host;
 use crate::step::Owner;
 use crate::template;
 
-const DIRECTORY: &str = "/etc/yum.repos.d";
 /// A section has one of them; the others would be asked as well, or instead.
 const PLACES: [&str; 3] = ["baseurl", "mirrorlist", "metalink"];
 
@@ -43,76 +41,6 @@ impl TryFrom<Section> for Dnf {
             _ => Err("expected one of baseurl, mirrorlist and metalink".into()),
         }
     }
-}
-
-/// A file of yum.repos.d.
-#[derive(Debug)]
-pub struct File {
-    path: PathBuf,
-    text: String,
-}
-
-/// What dnf reads.
-///
-/// # Errors
-/// Where a file exists and cannot be read, or can't be edited as it is no text.
-pub fn read(host: &Host) -> Result<Vec<File>> {
-    let directory = Path::new(DIRECTORY);
-    let mut files = Vec::new();
-    for name in host
-        .list(directory)?
-        .iter()
-        .filter(|name| name.ends_with(".repo"))
-    {
-        let path = directory.join(name);
-        if let Some(text) = host.exact_text(&path)? {
-            files.push(File { path, text });
-        }
-    }
-    Ok(files)
-}
-
-/// One `key=value` of a section, with the lines it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Setting<'a> {
-    section: &'a str,
-    key: &'a str,
-    value: String,
-    /// Its first line from 0, and the one behind its last.
-    lines: (usize, usize),
-}
-
-/// The settings of a file. A line that is indented goes on with the one before.
-fn settings(text: &str) -> Vec<Setting<'_>> {
-    let mut all: Vec<Setting<'_>> = Vec::new();
-    let mut section = "";
-    let mut open = false;
-    for (index, line) in text.lines().enumerate() {
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
-            open = open && !trimmed.is_empty();
-        } else if line.starts_with([' ', '\t']) && open {
-            if let Some(last) = all.last_mut() {
-                last.value.push(' ');
-                last.value.push_str(trimmed);
-                last.lines.1 = index + 1;
-            }
-        } else if let Some(name) = trimmed
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
-        {
-            (section, open) = (name.0, false);
-        } else if let Some((key, value)) = trimmed.split_once('=') {
-            open = true;
-            all.push(Setting {
-                section,
-                key: key.trim_end(),
-                value: value.trim().to_owned(),
-                lines: (index, index + 1),
-            });
-        }
-    }
-    all
 }
 
 /// The line of a section's name, from 0.
@@ -181,7 +109,7 @@ impl Dnf {
                 // By another name: it is theirs, and is judged by what it has.
                 return judged(&other, &wanted, file, false);
             }
-            let path = Path::new(DIRECTORY).join(format!("{name}.repo"));
+            let path = Path::new(REPOSITORIES).join(format!("{name}.repo"));
             let ours = files.iter().find(|file| file.path == path);
             let mut text =
                 ours.map_or_else(|| template::header("yum.repo"), |ours| ours.text.clone());
