@@ -168,8 +168,13 @@ impl Machine {
     /// Runs nodeprep in it.
     #[track_caller]
     pub fn nodeprep(&self, arguments: &str, code: i32) -> Report {
-        let ran = self.sh(&format!("nodeprep {arguments} --output json"));
-        Report(ran.exits(code).json())
+        self.told(&format!("nodeprep {arguments} --output json"), code)
+    }
+
+    /// Runs a script that ends with what nodeprep ends with.
+    #[track_caller]
+    pub fn told(&self, script: &str, code: i32) -> Report {
+        Report(self.sh(script).exits(code).json())
     }
 }
 

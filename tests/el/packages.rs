@@ -5,10 +5,14 @@ use crate::machine::{Machine, Report};
 /// A test of a host, with its name.
 type Trial = (&'static str, fn(&Machine));
 
-pub const TRIALS: [Trial; 3] = [
+pub const TRIALS: [Trial; 7] = [
     ("installs", installs),
     ("refused", refused),
     ("remembered", remembered),
+    ("theirs", theirs),
+    ("locked_by_others", locked_by_others),
+    ("used_by_others", used_by_others),
+    ("offline", offline),
 ];
 
 const PACKAGES: &str = r#"[packages]
@@ -84,8 +88,8 @@ fn installs(machine: &Machine) {
     }
     assert_eq!(locks(machine), "kubeadm-0:1.30.1-1.*\nkubelet-0:1.30.4-1.*");
     machine.nodeprep("remove", 0);
-    // What it needs stays, as nobody named it.
-    assert_eq!(versions(machine), format!("lab-cni 1.6.0-1\n{before}"));
+    // With what it had taken along.
+    assert_eq!(versions(machine), before);
     assert_eq!(locks(machine), "");
     assert_eq!(
         machine.ok("find /etc/yum.repos.d /etc/pki -type f 2>/dev/null || true"),
@@ -156,4 +160,82 @@ fn remembered(machine: &Machine) {
     assert_eq!(asked(machine).lines().count(), 1);
     machine.nodeprep("check", 0);
     assert_eq!(asked(machine), "");
+}
+
+/// What an administrator did since with what was installed here is not taken back.
+fn theirs(machine: &Machine) {
+    profile(
+        machine,
+        "[packages]\npresent = [\"kubeadm\", \"kubectl\"]\nversions = { kubectl = \"1.30\" }\n",
+    );
+    let before = versions(machine);
+    machine.nodeprep("apply", 0);
+    machine.ok("dnf -qy --disableexcludes=all upgrade kubectl");
+    let report = machine.nodeprep("remove", 2);
+    let state = report.of("package kubectl");
+    assert_eq!(
+        state["live"]["reason"],
+        "changed since, to 1.31.0-1: it stays; take it back by hand, or give --force"
+    );
+    assert_eq!(versions(machine), format!("kubectl 1.31.0-1\n{before}"));
+    machine.nodeprep("remove --force", 0);
+    assert_eq!(versions(machine), before);
+}
+
+/// A lock that someone else has put on what comes along holds.
+fn locked_by_others(machine: &Machine) {
+    let lock = "lab-cni-0:1.5.0-1.*";
+    machine.ok(&format!("echo '{lock}' >/etc/dnf/plugins/versionlock.list"));
+    profile(machine, PACKAGES);
+    machine.nodeprep("apply", 0);
+    assert!(versions(machine).contains("lab-cni 1.5.0-1"));
+    machine.nodeprep("remove", 0);
+    assert_eq!(locks(machine), lock);
+}
+
+/// Who uses rpm's database is waited for, and named.
+fn used_by_others(machine: &Machine) {
+    profile(machine, "[packages]\npresent = [\"kubectl\"]\nwait = 2\n");
+    let report = machine.told(
+        "python3 -c 'import fcntl, time; f = open(\"/var/lib/rpm/.rpm.lock\", \"w\")
+fcntl.lockf(f, fcntl.LOCK_EX)
+time.sleep(60)' >/dev/null 2>&1 &
+         holder=$!
+         sleep 2; code=0
+         nodeprep apply --output json || code=$?
+         kill $holder; exit $code",
+        1,
+    );
+    let error = report.error("kubectl");
+    assert!(
+        error.contains(".rpm.lock is locked by python3") && error.contains("still after 2 s"),
+        "{error}"
+    );
+    machine.nodeprep("apply", 0);
+}
+
+/// Package files in a directory, with what they need; the version that is wanted may be older.
+fn offline(machine: &Machine) {
+    machine.ok(
+        "mkdir /srv/rpms; cp /srv/repo/{kubelet,lab-cni-1.5.0}*.rpm /srv/rpms; rm -r /srv/repo",
+    );
+    let before = versions(machine);
+    for (wanted, expected) in [
+        ("1.30", "1.30.4-1"),
+        ("1.29", "1.29.9-1"),
+        (">= 1.30", "1.31.0-1"),
+    ] {
+        machine.profile(&format!(
+            "[packages]\npresent = [\"kubelet\"]\nversions = {{ kubelet = \"{wanted}\" }}\n\
+             directory = \"/srv/rpms\"\n"
+        ));
+        machine.nodeprep("apply", 0);
+        assert_eq!(
+            versions(machine),
+            format!("kubelet {expected}\nlab-cni 1.5.0-1\n{before}")
+        );
+        machine.nodeprep("check", 0);
+    }
+    machine.nodeprep("remove", 0);
+    assert_eq!(versions(machine), before);
 }

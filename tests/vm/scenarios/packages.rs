@@ -36,6 +36,7 @@ pub fn run(image: &Image) {
     cut_off(&mut machine);
     refused(&mut machine);
     too_large(&mut machine);
+    stale(&mut machine);
     offline(&mut machine);
     let report = Report::with(&mut machine, "remove", "", 0);
     assert!(!report.steps().is_empty());
@@ -140,6 +141,8 @@ fn cut_off(machine: &mut Machine) {
 /// What can't be: each is said with what to do, and nothing is done by halves.
 fn refused(machine: &mut Machine) {
     let cases = [
+        // A point is no sign for any letter.
+        ("present = [\"kube.et\"]", "kube.et", "no package kube.et"),
         (
             "present = [\"kubelte\"]",
             "kubelte",
@@ -183,6 +186,23 @@ fn too_large(machine: &mut Machine) {
     machine.ok("umount /usr/share/lab");
     told(machine, "apply --keep", 0);
     machine.ok("dpkg -P lab-big >/dev/null");
+}
+
+/// Lists that do not have what the repository has by now are read anew; where it can't be reached, what
+/// the lists have is installed all the same.
+fn stale(machine: &mut Machine) {
+    machine.ok(&format!("{REPOSITORY}\npackage lab-late 1.0\nindex"));
+    signed(machine, "[packages]\npresent = [\"lab-late\"]\n");
+    told(machine, "apply --keep", 0);
+    machine.ok("dpkg -P lab-late >/dev/null; mv /srv/repo/InRelease /srv; sleep 1; touch /etc/apt/sources.list.d/lab.sources");
+    told(machine, "apply --keep", 0);
+    signed(machine, "[packages]\npresent = [\"lab-later\"]\n");
+    let error = told(machine, "apply --keep", 1).error("packages lab-later");
+    assert!(
+        error.contains("apt-get") && error.contains("have no lab-later"),
+        "{error}"
+    );
+    machine.ok("mv /srv/InRelease /srv/repo; dpkg -P lab-late >/dev/null");
 }
 
 /// Package files in a directory, with what they need.
