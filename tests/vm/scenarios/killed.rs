@@ -1,6 +1,6 @@
 //! A run is killed before and after each record of its journal: what is known of a step and what was
-//! done of it part nowhere else. Each time the next run makes the host what it would have been, and
-//! `remove` what it was. One boot.
+//! done of it part nowhere else. Each time the next run makes the host what it would have been; after all
+//! of them `remove` has made it what it was. One boot.
 
 use super::undo::{BARE, STATE, same};
 use crate::guest::{self, PROFILE, Report};
@@ -17,19 +17,23 @@ pub fn run(image: &Image) {
     let bare = machine.ok(STATE);
     let calls = calls(&mut machine);
     let applied = machine.ok(STATE);
-    taken_back(&mut machine, &bare, "undisturbed");
+    Report::with(&mut machine, "remove", "", 0);
+    same(&bare, &machine.ok(STATE), "remove");
+    machine.ok("rm -r /var/lib/nodeprep");
     assert!(calls.len() > 40, "{calls:?}");
     for (name, count) in calls {
         let killed = format!("killed at {name} {count}");
         machine.ok(&format!(
-            "! strace -qq -o/dev/null -e inject={name}:signal=KILL:when={count} \
+            "! strace -qq -o/dev/null -e trace={name} -e inject={name}:signal=KILL:when={count} \
              nodeprep -q apply {PROFILE} >/dev/null 2>&1"
         ));
         Report::of(&mut machine, "apply", 0);
         same(&applied, &machine.ok(STATE), &killed);
-        machine.ok("! find / -xdev -name '.*.nodeprep-*' | grep .");
-        taken_back(&mut machine, &bare, &killed);
+        machine.ok("! find /etc /boot /usr/local /var/lib -name '.*.nodeprep-*' | grep .");
+        Report::with(&mut machine, "remove", "", 0);
+        machine.ok("rm -r /var/lib/nodeprep");
     }
+    same(&bare, &machine.ok(STATE), "remove, each time");
 }
 
 /// Each call that writes a record, and the one that brings it to the disk: strace(1) kills before it.
@@ -49,11 +53,4 @@ fn calls(machine: &mut Machine) -> Vec<Call> {
             .collect::<Vec<Call>>()
     };
     ["write", "fsync", "fdatasync"].map(of).concat()
-}
-
-/// To the state before, and nothing is known of it any more.
-fn taken_back(machine: &mut Machine, bare: &str, what: &str) {
-    Report::with(machine, "remove", "", 0);
-    same(bare, &machine.ok(STATE), &format!("{what}, remove"));
-    machine.ok("rm -r /var/lib/nodeprep");
 }
