@@ -21,7 +21,9 @@ const DPKG_UPDATES: &str = "/var/lib/dpkg/updates";
 
 /// Which packages came along with others (apt-mark(8), FILES); stanzas as in dpkg's.
 const APT_MARKS: &str = "/var/lib/apt/extended_states";
-/// What distributions of rpm packages are, or are like.
+/// What distributions of dpkg's packages are, or are like.
+const DPKG_FAMILY: [&str; 2] = ["debian", "ubuntu"];
+/// The same of rpm's.
 const RPM_FAMILY: [&str; 3] = ["rhel", "fedora", "centos"];
 
 /// How a package stands.
@@ -65,8 +67,9 @@ impl fmt::Display for Installed {
 /// # Errors
 /// Where that cannot be looked up.
 pub fn manager(host: &Host) -> Result<Option<Manager>> {
-    if !is_of_rpm(host)? && host.kind(Path::new(DPKG_STATUS))?.is_some() {
-        return Ok(Some(Manager::Apt));
+    let has_dpkg = host.kind(Path::new(DPKG_STATUS))?.is_some();
+    if is_of(host, &DPKG_FAMILY)? || has_dpkg && !is_of(host, &RPM_FAMILY)? {
+        return Ok(has_dpkg.then_some(Manager::Apt));
     }
     // /usr/bin/dnf is whatever the release prefers: dnf 5 since Fedora 41, else dnf 4.
     for (manager, path) in [
@@ -82,12 +85,11 @@ pub fn manager(host: &Host) -> Result<Option<Manager>> {
     Ok(None)
 }
 
-/// Whether a distribution says that it is made of rpm packages, itself or what it is like
-/// (os-release(5), `ID_LIKE`).
-fn is_of_rpm(host: &Host) -> Result<bool> {
+/// Whether a distribution says that it is one of these, or like one (os-release(5), `ID_LIKE`).
+fn is_of(host: &Host, family: &[&str]) -> Result<bool> {
     let own = host.os_release("ID")?.unwrap_or_default();
     let like = host.os_release("ID_LIKE")?.unwrap_or_default();
-    let is_one = |word: &str| RPM_FAMILY.contains(&word);
+    let is_one = |word: &str| family.contains(&word);
     Ok(like.split_whitespace().any(is_one) || is_one(&own))
 }
 
