@@ -13,6 +13,7 @@ mod firewall;
 mod guard;
 mod lock;
 mod netfilter;
+mod occupied;
 mod overlay;
 mod packages;
 mod perform;
@@ -21,12 +22,15 @@ mod progress;
 mod ready;
 mod recover;
 mod signals;
+mod source;
 mod store;
+mod supervisor;
 mod surroundings;
 mod syscall;
 mod time;
 mod unit;
 mod walk;
+mod watch;
 mod write;
 
 use std::cell::{OnceCell, RefCell};
@@ -50,12 +54,18 @@ pub use overlay::Overlay;
 pub use perform::Prior;
 pub use profiles::{ProfileFile, default_profile, read_profile};
 pub use signals::Signals;
+pub use source::{Readers, Source};
 pub use store::Store;
+pub use supervisor::Supervisor;
 pub use surroundings::leave_surroundings;
 pub use time::BLUR;
+pub use watch::{Event, Watch, Watched, now};
 
 /// By which the kubelet is known to the cluster; kubeadm join writes it, kubeadm reset removes it.
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+
+/// An item, and a subject of it.
+pub type Subject = (&'static str, String);
 
 /// What a host's answers are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +96,8 @@ pub struct Host {
     kernels: RefCell<HashMap<String, Rc<Modules>>>,
     usr_merged: OnceCell<bool>,
     rpm: RefCell<Option<Rc<packages::Database>>>,
+    noted: source::Noted,
+    left_alone: BTreeMap<Subject, String>,
 }
 
 impl Host {
@@ -131,6 +143,8 @@ impl Host {
             kernels: RefCell::default(),
             usr_merged: OnceCell::new(),
             rpm: RefCell::default(),
+            noted: source::Noted::default(),
+            left_alone: BTreeMap::new(),
         }
     }
 
@@ -182,12 +196,29 @@ impl Host {
         self.on_member = allowed;
     }
 
+    /// Leaves these subjects alone from now on, for these reasons, and no others.
+    pub fn leave_alone(&mut self, subjects: BTreeMap<Subject, String>) {
+        self.left_alone = subjects;
+    }
+
+    /// Why a subject of an item is left alone, where it is.
+    #[must_use]
+    pub fn left_alone(&self, item: &'static str, subject: &str) -> Option<&str> {
+        if self.left_alone.is_empty() {
+            return None;
+        }
+        let subject = (item, subject.to_owned());
+        self.left_alone.get(&subject).map(String::as_str)
+    }
+
     /// What was made once of a kernel's thousands of modules, by its release.
     pub(crate) fn modules(
         &self,
         release: &str,
         read: impl FnOnce() -> Result<Modules>,
     ) -> Result<Rc<Modules>> {
+        // depmod puts its lists in place by their names (kmod's tools/depmod.c).
+        self.note_names(&Path::new("/lib/modules").join(release));
         if let Some(known) = self.kernels.borrow().get(release) {
             return Ok(known.clone());
         }

@@ -1,7 +1,7 @@
 //! Findings and steps of every item on one host at one moment. `check` prints it, `apply` performs
 //! it, and making it again afterwards is the verification.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -134,9 +134,11 @@ impl Plan {
             .iter()
             .filter(|item| stage.is_none_or(|stage| item.stage() == stage))
         {
+            host.read_for(Some(item.name()));
             let mut one = item.plan(host).unwrap_or_else(|error| unknown(&error));
             one.item = item.name();
             mask(&mut one, host, item.boots_by_systemd());
+            leave_alone(&mut one, host);
             match host.spares_member() {
                 Ok(Some(reason)) => spare(&mut one, reason),
                 Ok(None) => {}
@@ -155,6 +157,7 @@ impl Plan {
             }
             plan.items.push(one);
         }
+        host.read_for(None);
         plan
     }
 
@@ -228,42 +231,71 @@ fn mask(plan: &mut ItemPlan, host: &Host, boots_by_systemd: bool) {
     }
 }
 
-/// Takes away what could hurt a member of a cluster: steps for such a subject, with all else they would
-/// do. What was due after them is not, where none is left.
+/// Takes away what could hurt a member of a cluster.
 fn spare(plan: &mut ItemPlan, reason: &str) {
-    let differs = |f: &Finding| {
-        [&f.live, &f.boot]
-            .iter()
-            .any(|s| matches!(s, State::Differs { .. }))
-    };
     let hurts = |f: &&Finding| Item::hurts_member(plan.item, &f.subject) && differs(f);
-    let mut blocked: BTreeSet<String> = plan
-        .findings
-        .iter()
-        .filter(hurts)
-        .map(|f| f.subject.clone())
+    let blocked = plan.findings.iter().filter(hurts);
+    let blocked = blocked
+        .map(|f| (f.subject.clone(), reason.to_owned()))
+        .collect();
+    block(plan, blocked);
+}
+
+/// Takes away what the host was told to be left alone.
+fn leave_alone(plan: &mut ItemPlan, host: &Host) {
+    let differing = plan.findings.iter().filter(|f| differs(f));
+    let blocked: BTreeMap<String, String> = differing
+        .filter_map(|f| {
+            let reason = host.left_alone(plan.item, &f.subject)?;
+            Some((f.subject.clone(), reason.to_owned()))
+        })
         .collect();
     if blocked.is_empty() {
         return;
     }
+    block(plan, blocked);
+    if plan.steps.is_empty() && !plan.findings.iter().any(differs) {
+        plan.due.clear();
+    }
+}
+
+fn differs(finding: &Finding) -> bool {
+    [&finding.live, &finding.boot]
+        .iter()
+        .any(|state| matches!(state, State::Differs { .. }))
+}
+
+/// Takes away steps for these subjects, with all else they would do, and gives the reasons. What was
+/// due after them is not, where none is left.
+fn block(plan: &mut ItemPlan, mut blocked: BTreeMap<String, String>) {
+    if blocked.is_empty() {
+        return;
+    }
+    let subjects: BTreeSet<String> = blocked.keys().cloned().collect();
     let had_steps = !plan.steps.is_empty();
     plan.steps
         .iter_mut()
-        .for_each(|step| step.leave_out(&blocked));
+        .for_each(|step| step.leave_out(&subjects));
     plan.steps.retain(|step| !step.serves.is_empty());
     let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.steps)
         .into_iter()
-        .partition(|step| step.serves.iter().any(|subject| blocked.contains(subject)));
+        .partition(|step| step.serves.iter().any(|subject| subjects.contains(subject)));
     plan.steps = stay;
-    blocked.extend(gone.into_iter().flat_map(|step| step.serves));
+    for step in gone {
+        let reason = step.serves.iter().find_map(|one| blocked.get(one)).cloned();
+        for subject in step.serves {
+            blocked
+                .entry(subject)
+                .or_insert(reason.clone().unwrap_or_default());
+        }
+    }
     if plan.steps.is_empty() && had_steps {
         plan.due.clear();
     }
-    for finding in plan
-        .findings
-        .iter_mut()
-        .filter(|f| blocked.contains(&f.subject))
-    {
+    for finding in &mut plan.findings {
+        let Some(reason) = blocked.get(&finding.subject) else {
+            continue;
+        };
         for state in [&mut finding.live, &mut finding.boot] {
             if let State::Differs { from, to, .. } = state {
                 *state = State::blocked(format!("{from} → {to}: {reason}"));

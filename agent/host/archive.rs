@@ -92,6 +92,7 @@ impl Host {
     /// # Errors
     /// Where it is no regular file, or cannot be read.
     pub fn digest(&self, path: &Path) -> Result<Option<String>> {
+        self.note_file(path);
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
         let file = match self.open(path, flags) {
             Ok(fd) => File::from(fd),

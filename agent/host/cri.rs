@@ -125,6 +125,8 @@ impl Host {
     /// # Errors
     /// Where that can't be told: no permission, no answer within 5 s, an answer that is none.
     pub fn cri(&self, socket: &Path) -> Result<Cri> {
+        // A runtime that starts makes its socket anew.
+        self.note_path(socket);
         if let Some(known) = self.runtimes.borrow().get(socket) {
             return known.clone();
         }

@@ -8,7 +8,7 @@ use procfs::FromRead;
 use procfs::net::RouteEntries;
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, CriAnswer, Host, Origin};
+use super::{Clock, CriAnswer, Host, Origin, Source};
 use crate::error::{Result, trouble};
 use crate::firewall::Ruleset;
 use crate::step::Access;
@@ -180,6 +180,7 @@ impl Host {
 /// The address other nodes reach this one by, as kubeadm guesses it: of the interface that holds
 /// the default route with the lowest metric.
 fn node_ip(host: &Host) -> Result<Option<String>> {
+    host.note(Source::Network);
     let address = match default_v4(host)? {
         Some(interface) => address_of(&interface, IpAddr::is_ipv4)?,
         None => None,

@@ -60,6 +60,7 @@ impl Host {
     /// # Errors
     /// Where it exists and cannot be read, is no regular file, or is larger than 16 MiB.
     pub fn bytes(&self, path: &Path) -> Result<Option<Rc<[u8]>>> {
+        self.note_file(path);
         if let Some(planned) = self.overlay.file(path) {
             return Ok(planned);
         }
@@ -123,6 +124,7 @@ impl Host {
     /// Where the directory exists and cannot be read, or has a name that is not UTF-8: no
     /// configuration we know has one, but who reads the directory would not leave it out.
     pub fn list(&self, dir: &Path) -> Result<Rc<[String]>> {
+        self.note_names(dir);
         if self.origin == Origin::Image && is_runtime(dir) {
             return Ok(Rc::from([]));
         }
@@ -145,6 +147,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn link(&self, path: &Path) -> Result<Option<PathBuf>> {
+        self.note_path(path);
         match self.overlay.link(path) {
             Some(planned) => Ok(planned),
             None => self.link_there(path),
@@ -183,6 +186,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn kind(&self, path: &Path) -> Result<Option<Kind>> {
+        self.note_path(path);
         match self.overlay.kind(path) {
             Some(planned) => Ok(planned),
             None => self.kind_there(path),
@@ -206,6 +210,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn access(&self, path: &Path) -> Result<Option<Access>> {
+        self.note_file(path);
         if let Some(planned) = self.overlay.access(path) {
             return Ok(planned);
         }
@@ -232,6 +237,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn is_directory(&self, path: &Path) -> Result<bool> {
+        self.note_path(path);
         if self.overlay.kind(path) == Some(Some(Kind::Directory)) {
             return Ok(true);
         }
@@ -247,6 +253,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn is_executable(&self, path: &Path) -> Result<bool> {
+        self.note_file(path);
         let stat = self
             .open(path, OFlag::O_PATH)
             .and_then(nix::sys::stat::fstat);

@@ -12,7 +12,7 @@ use super::Host;
 use crate::error::{Error, Result, trouble};
 
 /// Where the lock of a live host is; `/run` is empty after every boot, so no stale one remains.
-const LOCK: &str = "/run/nodeprep/lock";
+pub(super) const LOCK: &str = "/run/nodeprep/lock";
 /// How often a waiting run tries again: a person sees no delay, and it costs nothing.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -54,14 +54,16 @@ impl Host {
     }
 }
 
+/// Makes the directory that the lock is in.
+pub(super) fn make_directory() -> std::io::Result<()> {
+    let dir = Path::new(LOCK).parent().unwrap_or(Path::new("/"));
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(dir)
+}
+
 fn open_lock() -> std::io::Result<File> {
     let path = Path::new(LOCK);
-    if let Some(dir) = path.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(dir)?;
-    }
+    make_directory()?;
     let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     File::options()
         .read(true)

@@ -7,7 +7,7 @@ mod nftables;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::{Host, Origin};
+use super::{Host, Origin, Source};
 use crate::error::Result;
 use crate::firewall::{Family, Ruleset};
 
@@ -32,6 +32,8 @@ impl Host {
     fn observe_rules(&self) -> Result<Ruleset> {
         let mut rules = Ruleset::default();
         if self.has_nftables()? {
+            // Only then: to listen would load it as to ask would.
+            self.note(Source::Rules);
             rules = nftables::read()?;
         }
         for (family, list) in [
@@ -40,6 +42,9 @@ impl Host {
         ] {
             // The file is there where the module is; a table is in it once something has used it.
             let names = self.text(Path::new(list))?.unwrap_or_default();
+            if !names.trim().is_empty() {
+                self.note(Source::LegacyRules);
+            }
             rules.chains.extend(legacy::read(family, &names)?);
         }
         Ok(rules)

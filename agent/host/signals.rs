@@ -17,9 +17,21 @@ impl Signals {
     /// # Errors
     /// Where the kernel refuses the handlers.
     pub fn watch() -> Result<Self> {
+        Self::of(&[SIGINT, SIGTERM, SIGHUP])
+    }
+
+    /// The same without SIGHUP, by which a daemon is told to look anew.
+    ///
+    /// # Errors
+    /// As [`Signals::watch`].
+    pub fn watch_for_end() -> Result<Self> {
+        Self::of(&[SIGINT, SIGTERM])
+    }
+
+    fn of(all: &[i32]) -> Result<Self> {
         let signals = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, signals.0.clone())
+        for signal in all {
+            signal_hook::flag::register(*signal, signals.0.clone())
                 .map_err(|error| trouble!("signal handler: {error}"))?;
         }
         Ok(signals)

@@ -45,6 +45,7 @@ impl Host {
     /// # Errors
     /// Where the path cannot be looked up.
     pub fn changed(&self, path: &Path) -> Result<Option<SystemTime>> {
+        self.note_file(path);
         match self.origin {
             Origin::Image => return Ok(None),
             Origin::Captured => {
@@ -140,6 +141,7 @@ impl Host {
 
     /// The processes of the service's cgroup, one a line.
     fn processes_of(&self, unit: &str) -> Result<String> {
+        self.note_unit(unit);
         let mut slices = false;
         for slice in SLICES.map(Path::new) {
             let processes = self.text(&slice.join(unit).join("cgroup.procs"))?;

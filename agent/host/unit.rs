@@ -1,7 +1,7 @@
 //! Whether a unit runs, from what systemd and the kernel have in files: no question to systemd, which
 //! a check would have to wait for. Who changes a unit asks systemd itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Host;
 use crate::error::{Result, trouble};
@@ -47,6 +47,7 @@ impl Host {
     /// # Errors
     /// Where the kernel's list cannot be read.
     pub fn has_processes(&self, unit: &str) -> Result<bool> {
+        self.note_unit(unit);
         for group in GROUPS {
             let list = Path::new(group).join(unit).join("cgroup.procs");
             if self
@@ -70,12 +71,16 @@ impl Host {
             return Ok(self.has_group(unit)?.then_some(true));
         }
         if self.is_directory(Path::new(UNITS))? {
-            let link = Path::new(UNITS).join(format!("invocation:{unit}"));
-            return Ok(Some(self.link(&link)?.is_some()));
+            return Ok(Some(self.link(&invocation(unit))?.is_some()));
         }
         // Before 235: the group of an active unit stays, with or without processes, and containerd's
         // may stay after it, with those of its containers.
         self.has_group(unit).map(Some)
+    }
+
+    /// A unit that is started or ends changes its link.
+    pub(super) fn note_unit(&self, unit: &str) {
+        self.note_path(&invocation(unit));
     }
 
     fn has_group(&self, unit: &str) -> Result<bool> {
@@ -109,4 +114,8 @@ impl Host {
             false => Ok(state),
         }
     }
+}
+
+fn invocation(unit: &str) -> PathBuf {
+    Path::new(UNITS).join(format!("invocation:{unit}"))
 }

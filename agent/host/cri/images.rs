@@ -55,6 +55,7 @@ impl Host {
     /// # Errors
     /// As [`Host::cri`].
     pub fn images(&self, socket: &Path) -> Result<Images> {
+        self.note_path(socket);
         let shown = socket.display();
         let absent = || Images::Off(format!("nothing listens on {shown}: start the runtime"));
         match self.origin {

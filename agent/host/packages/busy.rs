@@ -55,7 +55,7 @@ impl Host {
     }
 
     /// Who uses the package manager now, in words.
-    fn who_uses(&self, manager: Manager) -> Result<Option<String>> {
+    pub(in crate::host) fn who_uses(&self, manager: Manager) -> Result<Option<String>> {
         let locks: &[&str] = match manager {
             Manager::Apt => &APT_LOCKS,
             _ => &RPM_LOCKS,
