@@ -3,6 +3,7 @@
 mod apply;
 mod args;
 mod confirm;
+mod daemon;
 mod explain;
 mod facts;
 mod history;
@@ -53,6 +54,7 @@ fn command(cli: &Cli) -> Result<u8, Error> {
         Command::Apply(apply) => apply::apply(cli, apply),
         Command::Check(target) => apply::check(cli, target),
         Command::Plan(plan) => apply::plan(cli, plan),
+        Command::Daemon(daemon) => daemon::daemon(cli, daemon),
         Command::Confirm => confirm::confirm(cli),
         Command::History(history) => history::history(cli, history),
         Command::Rollback(rollback) => rollback::rollback(cli, rollback),
@@ -86,6 +88,12 @@ fn tell(error: &Error) {
         Error::Profile(rendered) => writeln!(stderr, "{}", rendered.trim_end()),
         other => writeln!(stderr, "error: {other}"),
     };
+}
+
+/// Prints a result on a line of its own.
+fn print_line(value: &impl serde::Serialize) -> Result<u8, Error> {
+    let text = serde_json::to_string(value).map_err(|e| crate::error::trouble!("json: {e}"))?;
+    print(&(text + "\n"))
 }
 
 /// Prints a result. A reader that has gone away (`| head`) is no trouble.

@@ -10,6 +10,7 @@
 //!                                                = Plan
 //! check: Plan ─► Report
 //! apply: for each stage: Plan ─► journal ─► perform ─► what is due once; one last Plan ─► Report
+//! daemon: the same, of what events say may have changed
 //! ```
 
 pub mod error;
@@ -37,5 +38,7 @@ pub mod undo;
 pub mod performer;
 pub mod reconcile;
 pub mod report;
+
+pub mod daemon;
 
 pub mod cli;

@@ -40,6 +40,24 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// As people are told.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::InSync => "in sync",
+            Self::Fixed => "fixed",
+            Self::NotApplicable => "not applicable",
+            Self::AfterReboot => "after a reboot",
+            Self::Blocked => "blocked",
+            Self::Differs => "differs",
+            Self::Unfixed => "unfixed",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One subject of one item, judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::daemon::Mode;
+
 const EXIT: &str = "Exit codes:
    0  the host matches the profile, or now does
    1  trouble: something failed or could not be told
@@ -51,6 +53,10 @@ pub enum Command {
     Check(Target),
     /// Show what apply would do (the same as apply --dry-run).
     Plan(Plan),
+    /// Keep the host as its profile says, from now on: what happens to it is seen, looked at and put
+    /// right. SIGHUP has it look at everything, also at the profile, which it does by itself as well.
+    #[command(args_conflicts_with_subcommands = true)]
+    Daemon(Daemon),
     /// Let what `apply --confirm` did stay.
     Confirm,
     /// List the runs that changed this host, the oldest first, or what one of them did.
@@ -141,6 +147,34 @@ pub struct Apply {
     /// Wait this long for another run to end, such as 60s or 5min.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,
+}
+
+/// `daemon`
+#[derive(Debug, Clone, Args)]
+pub struct Daemon {
+    /// What a running daemon is told.
+    #[command(subcommand)]
+    pub command: Option<DaemonCommand>,
+    /// A path, or a built-in profile's name [default: /etc/nodeprep/profile.toml].
+    pub profile: Option<String>,
+    /// What is done about differences. With watch nothing is changed, whatever the profile says; with
+    /// enforce an item that has a mode of its own in the profile's [daemon.modes] keeps it. [default:
+    /// the profile's [daemon] mode, else enforce]
+    #[arg(long, value_enum, hide_default_value = true)]
+    pub mode: Option<Mode>,
+}
+
+/// `daemon …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum DaemonCommand {
+    /// Have nothing put right for a time, such as 10m; differences are told meanwhile.
+    Pause {
+        /// For how long.
+        #[arg(value_parser = humantime::parse_duration)]
+        time: Duration,
+    },
+    /// End a pause.
+    Resume,
 }
 
 /// `history`

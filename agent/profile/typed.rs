@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::lint::{self, Allowed, Warning};
 use super::{ProfileError, Resolved, de, unknown_section};
+use crate::daemon::Settings;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::items::Item;
@@ -14,6 +15,7 @@ use crate::items::Item;
 /// The sections that are no items.
 const HISTORY: &str = "history";
 const LINT: &str = "lint";
+const DAEMON: &str = "daemon";
 /// A run that changes something is rare on a prepared host. Each check reads the journals, which takes
 /// some 60 µs for one.
 const RUNS: usize = 20;
@@ -41,6 +43,8 @@ pub struct Profile {
     pub items: Vec<Item>,
     /// How much of the past is kept.
     pub history: History,
+    /// What the daemon does of its own accord.
+    pub daemon: Settings,
     /// All of it, before it was typed.
     pub resolved: Resolved,
     allowed: Allowed,
@@ -66,7 +70,10 @@ impl Profile {
         sets: &[String],
     ) -> std::result::Result<Self, ProfileError> {
         let default = host::default_profile().to_string_lossy();
-        let mut read = |path: &Path| read(path, name.is_none());
+        let mut read = |path: &Path| {
+            host.note_profile(path);
+            read(path, name.is_none())
+        };
         let facts = || {
             let facts = host.facts().map_err(|error| error.to_string())?;
             let mut facts = serde_json::to_value(facts).map_err(|error| error.to_string())?;
@@ -81,6 +88,7 @@ impl Profile {
             name: resolved.name.clone(),
             items: items(&resolved)?,
             history: section(&resolved, HISTORY)?,
+            daemon: section(&resolved, DAEMON)?,
             allowed: section(&resolved, LINT)?,
             resolved,
         })
@@ -105,7 +113,11 @@ fn section<T: DeserializeOwned + Default>(
 }
 
 fn items(resolved: &Resolved) -> std::result::Result<Vec<Item>, ProfileError> {
-    let known: Vec<&str> = Item::NAMES.iter().copied().chain([HISTORY, LINT]).collect();
+    let known: Vec<&str> = Item::NAMES
+        .iter()
+        .copied()
+        .chain([HISTORY, LINT, DAEMON])
+        .collect();
     if let Some((key, _)) = resolved
         .sections()
         .find(|(key, _)| !known.contains(&&*key.name))

@@ -187,27 +187,14 @@ fn counts(outcomes: impl Iterator<Item = Outcome>) -> String {
     }
     let parts: Vec<String> = numbers
         .iter()
-        .map(|(outcome, n)| format!("{n} {}", words(*outcome)))
+        .map(|(outcome, n)| format!("{n} {}", outcome.words()))
         .collect();
     parts.join(", ")
 }
 
-fn words(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::InSync => "in sync",
-        Outcome::Fixed => "fixed",
-        Outcome::NotApplicable => "not applicable",
-        Outcome::AfterReboot => "after a reboot",
-        Outcome::Blocked => "blocked",
-        Outcome::Differs => "differs",
-        Outcome::Unfixed => "unfixed",
-        Outcome::Unknown => "unknown",
-        Outcome::Failed => "failed",
-    }
-}
-
 /// A sign that reads without colour, with one.
-fn mark(outcome: Outcome) -> String {
+#[must_use]
+pub fn mark(outcome: Outcome) -> String {
     let (sign, color) = match outcome {
         Outcome::InSync => ("ok", AnsiColor::Green),
         Outcome::Fixed => ("ok", AnsiColor::Cyan),

@@ -13,6 +13,7 @@ mod tree;
 mod archives;
 mod container;
 mod containerd;
+mod daemon;
 mod full;
 mod history;
 mod image;
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
         history::trials(),
         kernel::trials(),
         signal::trials(),
+        daemon::trials(),
     ];
     trial::run(trials.into_iter().flatten().collect())
 }

@@ -28,12 +28,12 @@ const PROFILE: &str = "schema = \"v1alpha1\"\n[modules]\nload = [\"first\", \"se
 /// Long enough for a machine under load; only a failing test waits that long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn send(child: &Child, signal: Signal) {
+pub fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
 }
 
 #[track_caller]
-fn wait_for(mut what: impl FnMut() -> bool) {
+pub fn wait_for(mut what: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !what() {
         assert!(begin.elapsed() < PATIENCE, "waited in vain");

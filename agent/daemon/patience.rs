@@ -1,0 +1,167 @@
+//! When to stop: what somebody else changes back each time is not fought for, and what failed is not
+//! tried at once again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::agenda::Moment;
+use crate::host::Subject;
+
+/// Once a subject was put right so often
+const TIMES: usize = 5;
+/// within this time, somebody changes it back.
+const WITHIN: Duration = Duration::from_secs(600);
+/// It is left alone, first for
+const FIRST: Duration = Duration::from_secs(60);
+/// and then for twice as long each time.
+const LAST: Duration = Duration::from_secs(24 * 3600);
+
+/// The subjects that were worked on.
+#[derive(Debug, Default)]
+pub struct Patience(BTreeMap<Subject, Record>);
+
+#[derive(Debug, Default)]
+struct Record {
+    /// When it was put right, not longer ago than matters.
+    fixed: VecDeque<Moment>,
+    /// For how long it was left alone last.
+    pause: Option<Duration>,
+    /// Until when it is left alone, and why.
+    left: Option<(Moment, String)>,
+}
+
+impl Patience {
+    /// A subject was put right. Tells what is to be said, where it is left alone from now on.
+    pub fn fixed(&mut self, subject: &Subject, now: Moment) -> Option<String> {
+        let record = self.0.entry(subject.clone()).or_default();
+        record.forget(now);
+        record.fixed.push_back(now);
+        // Who was left alone once has had all the patience there is.
+        let times = if record.pause.is_some() { 2 } else { TIMES };
+        if record.fixed.len() < times {
+            return None;
+        }
+        let n = record.fixed.len();
+        let within = humantime::format_duration(WITHIN);
+        Some(record.leave(
+            &format!("contested: changed back {n} times within {within}"),
+            now,
+        ))
+    }
+
+    /// A subject could not be put right. Tells what is to be said of it.
+    pub fn failed(&mut self, subject: &Subject, now: Moment) -> String {
+        let record = self.0.entry(subject.clone()).or_default();
+        record.forget(now);
+        record.leave("it could not be put right", now)
+    }
+
+    /// The subjects that are left alone now, and why.
+    #[must_use]
+    pub fn left_alone(&self, now: Moment) -> BTreeMap<Subject, String> {
+        let left = self.0.iter().filter_map(|(subject, record)| {
+            let (until, reason) = record.left.as_ref()?;
+            (*until > now).then(|| (subject.clone(), reason.clone()))
+        });
+        left.collect()
+    }
+
+    /// Until when a subject is left alone.
+    #[must_use]
+    pub fn until(&self, subject: &Subject) -> Option<Moment> {
+        let (until, _) = self.0.get(subject)?.left.as_ref()?;
+        Some(*until)
+    }
+
+    /// Forgets all that was.
+    pub fn renew(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Record {
+    fn leave(&mut self, why: &str, now: Moment) -> String {
+        let pause = self.pause.map_or(FIRST, |last| (last * 2).min(LAST));
+        let for_how_long = humantime::format_duration(pause);
+        let reason = format!("{why}: left alone for {for_how_long}");
+        self.pause = Some(pause);
+        self.fixed.clear();
+        self.fixed.push_back(now);
+        self.left = Some((now + pause, reason.clone()));
+        reason
+    }
+
+    /// Forgets what is too long ago; all of it where nothing was for as long again as it was left
+    /// alone.
+    fn forget(&mut self, now: Moment) {
+        let long = WITHIN.max(self.pause.unwrap_or_default() * 2);
+        while self.fixed.front().is_some_and(|at| *at + long < now) {
+            self.fixed.pop_front();
+        }
+        let ended = self.left.as_ref().map_or(Moment::ZERO, |(until, _)| *until);
+        if self.fixed.is_empty() && ended + long < now {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn subject() -> Subject {
+        ("sysctl", "net.ipv4.ip_forward".into())
+    }
+
+    #[test]
+    fn who_changes_back_is_left_alone_for_longer_each_time() {
+        let mut patience = Patience::default();
+        let mut now = SECOND;
+        for _ in 0..4 {
+            assert_eq!(patience.fixed(&subject(), now), None);
+            now += SECOND;
+        }
+        let reason = patience.fixed(&subject(), now).unwrap();
+        assert!(reason.contains("5 times within 10m") && reason.ends_with("left alone for 1m"));
+        assert_eq!(patience.left_alone(now + 59 * SECOND).len(), 1);
+        assert!(patience.left_alone(now + 60 * SECOND).is_empty());
+        for minutes in [2, 4, 8] {
+            now = patience.until(&subject()).unwrap() + SECOND;
+            let reason = patience.fixed(&subject(), now).unwrap();
+            assert!(
+                reason.ends_with(&format!("left alone for {minutes}m")),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn now_and_then_is_no_contest() {
+        let mut patience = Patience::default();
+        for hour in 1..100 {
+            assert_eq!(patience.fixed(&subject(), hour * 3600 * SECOND), None);
+        }
+    }
+
+    #[test]
+    fn a_peace_is_believed_in_time() {
+        let mut patience = Patience::default();
+        for second in 1..=5 {
+            patience.fixed(&subject(), second * SECOND);
+        }
+        assert_eq!(patience.fixed(&subject(), 3600 * SECOND), None);
+    }
+
+    #[test]
+    fn what_failed_is_tried_later() {
+        let mut patience = Patience::default();
+        let reason = patience.failed(&subject(), SECOND);
+        assert_eq!(reason, "it could not be put right: left alone for 1m");
+        assert_eq!(patience.until(&subject()), Some(61 * SECOND));
+        assert!(patience.failed(&subject(), 62 * SECOND).ends_with(" 2m"));
+        patience.renew();
+        assert!(patience.left_alone(63 * SECOND).is_empty());
+    }
+}
