@@ -2,6 +2,7 @@
 
 mod break_each;
 mod containerd;
+mod daemon;
 mod files;
 mod firewall;
 mod grub;
@@ -117,6 +118,12 @@ pub const ALL: &[Scenario] = &[
         name: "files",
         run: files::run,
         suites: &["bookworm", "trixie"],
+        always_on: &[],
+    },
+    Scenario {
+        name: "daemon",
+        run: daemon::run,
+        suites: EVERY,
         always_on: &[],
     },
 ];
