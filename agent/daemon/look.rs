@@ -231,12 +231,15 @@ impl Daemon<'_> {
     /// Counts what a run put right and what it could not; what is left alone from now on is told.
     fn learn(&mut self, account: &Account) -> Result<Vec<News>> {
         let now = now()?;
+        let dear = !account.deeds.due.is_empty();
         let mut left = Vec::new();
         for entry in worked_on(account) {
             let subject = (entry.item, entry.subject.clone());
             let reason = match entry.outcome {
                 Outcome::Fixed => self.patience.fixed(&subject, now),
-                Outcome::Failed | Outcome::Unfixed => Some(self.patience.failed(&subject, now)),
+                Outcome::Failed | Outcome::Unfixed => {
+                    Some(self.patience.failed(&subject, dear, now))
+                }
                 _ => None,
             };
             let (item, subject) = subject;

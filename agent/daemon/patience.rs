@@ -15,6 +15,8 @@ const WITHIN: Duration = Duration::from_secs(600);
 const FIRST: Duration = Duration::from_secs(60);
 /// and then for twice as long each time.
 const LAST: Duration = Duration::from_secs(24 * 3600);
+/// What failed is tried again first after: an editor that had the file open is done by then.
+const FIRST_TRY: Duration = Duration::from_secs(2);
 
 /// The subjects that were worked on.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ struct Record {
     fixed: VecDeque<Moment>,
     /// For how long it was left alone last.
     pause: Option<Duration>,
+    /// Whether it was, because somebody changed it back.
+    contested: bool,
     /// Until when it is left alone, and why.
     left: Option<(Moment, String)>,
 }
@@ -37,23 +41,30 @@ impl Patience {
         record.forget(now);
         record.fixed.push_back(now);
         // Who was left alone once has had all the patience there is.
-        let times = if record.pause.is_some() { 2 } else { TIMES };
+        let times = if record.contested { 2 } else { TIMES };
         if record.fixed.len() < times {
+            if !record.contested {
+                record.pause = None;
+            }
             return None;
         }
+        record.contested = true;
         let n = record.fixed.len();
         let within = humantime::format_duration(WITHIN);
         Some(record.leave(
             &format!("contested: changed back {n} times within {within}"),
+            FIRST,
             now,
         ))
     }
 
-    /// A subject could not be put right. Tells what is to be said of it.
-    pub fn failed(&mut self, subject: &Subject, now: Moment) -> String {
+    /// A subject could not be put right; to try is `dear` where a daemon is restarted for it. Tells what
+    /// is to be said of it.
+    pub fn failed(&mut self, subject: &Subject, dear: bool, now: Moment) -> String {
         let record = self.0.entry(subject.clone()).or_default();
         record.forget(now);
-        record.leave("it could not be put right", now)
+        let first = if dear { FIRST } else { FIRST_TRY };
+        record.leave("it could not be put right", first, now)
     }
 
     /// The subjects that are left alone now, and why.
@@ -80,8 +91,10 @@ impl Patience {
 }
 
 impl Record {
-    fn leave(&mut self, why: &str, now: Moment) -> String {
-        let pause = self.pause.map_or(FIRST, |last| (last * 2).min(LAST));
+    fn leave(&mut self, why: &str, first: Duration, now: Moment) -> String {
+        let pause = self
+            .pause
+            .map_or(first, |last| (last * 2).clamp(first, LAST));
         let for_how_long = humantime::format_duration(pause);
         let reason = format!("{why}: left alone for {for_how_long}");
         self.pause = Some(pause);
@@ -157,10 +170,22 @@ mod tests {
     #[test]
     fn what_failed_is_tried_later() {
         let mut patience = Patience::default();
-        let reason = patience.failed(&subject(), SECOND);
-        assert_eq!(reason, "it could not be put right: left alone for 1m");
-        assert_eq!(patience.until(&subject()), Some(61 * SECOND));
-        assert!(patience.failed(&subject(), 62 * SECOND).ends_with(" 2m"));
+        let reason = patience.failed(&subject(), false, SECOND);
+        assert_eq!(reason, "it could not be put right: left alone for 2s");
+        assert_eq!(patience.until(&subject()), Some(3 * SECOND));
+        assert!(
+            patience
+                .failed(&subject(), false, 4 * SECOND)
+                .ends_with(" 4s")
+        );
+        assert!(
+            patience
+                .failed(&subject(), true, 9 * SECOND)
+                .ends_with(" 1m")
+        );
+        // That it took some tries is no contest.
+        assert_eq!(patience.fixed(&subject(), 70 * SECOND), None);
+        assert_eq!(patience.fixed(&subject(), 71 * SECOND), None);
         patience.renew();
         assert!(patience.left_alone(63 * SECOND).is_empty());
     }
