@@ -51,6 +51,8 @@ impl Extent {
 pub struct Figures {
     name: String,
     begun: Instant,
+    /// Faults that are to be put, where that is known before.
+    of: String,
     faults: usize,
     failures: usize,
     /// Calls that were not made again.
@@ -63,6 +65,7 @@ impl Figures {
         Self {
             name: format!("{} {deed:?} {what}", host.name),
             begun: Instant::now(),
+            of: String::new(),
             faults: 0,
             failures: 0,
             missed: 0,
@@ -73,9 +76,9 @@ impl Figures {
     fn count(&mut self, fault: &str, bad: Vec<String>) {
         self.faults += 1;
         if self.faults.is_multiple_of(OFTEN) {
-            let (faults, failures) = (self.faults, self.failures);
+            let (faults, of, failures) = (self.faults, &self.of, self.failures);
             eprintln!(
-                "torture: {}: {faults} faults, {failures} failures",
+                "torture: {}: {faults}{of} faults, {failures} failures",
                 self.name
             );
         }
@@ -179,7 +182,9 @@ fn chosen(
 pub fn killed(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
     let mut figures = Figures::new(host, deed, "killed");
     let case = Case::new(host, deed, extent.program());
-    for planned in chosen(kills(&case.calls), extent, OF_KILLS) {
+    let all = chosen(kills(&case.calls), extent, OF_KILLS);
+    figures.of = format!(" of {}", all.len());
+    for planned in all {
         let Some(ran) = case.disturbed(planned.fault) else {
             figures.miss(&planned.name);
             continue;
@@ -224,7 +229,9 @@ pub fn killed_twice(host: Host, deed: Deed, extent: Extent) -> Result<(), libtes
 pub fn failing(host: Host, deed: Deed, extent: Extent) -> Result<(), libtest_mimic::Failed> {
     let mut figures = Figures::new(host, deed, "failing");
     let case = Case::new(host, deed, extent.program());
-    for planned in chosen(errors(&case.calls), extent, OF_ERRORS) {
+    let all = chosen(errors(&case.calls), extent, OF_ERRORS);
+    figures.of = format!(" of {}", all.len());
+    for planned in all {
         let Some(ran) = case.disturbed(planned.fault) else {
             figures.miss(&planned.name);
             continue;
