@@ -118,8 +118,8 @@ impl Call {
     /// Whether it is about a pipe or the like: no disk is behind it that could fail.
     fn is_in_memory(&self) -> bool {
         let on_file = [SYS_read, SYS_write, SYS_close].contains(&self.place.number);
-        // By such a pair std hears of a child that it starts: a packet is in memory or not there, and
-        // unix(7) has no error for taking it.
+        // By such a pair std hears of a child that it starts. To take a packet nothing is allocated
+        // (net/unix/af_unix.c, `__unix_dgram_recvmsg`): it has no error but an interruption.
         let on_pair = self.place.number == SYS_recvfrom && self.file == PAIR;
         on_pair || on_file && !self.file.starts_with('/')
     }
