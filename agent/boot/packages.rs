@@ -172,7 +172,8 @@ mod tests {
     #[allow(clippy::disallowed_methods, reason = "tests")]
     fn who_manages_the_packages_is_no_question_of_programs() {
         let dpkg = "var/lib/dpkg/status";
-        let cases: [(&str, &[&str], Option<Manager>); 6] = [
+        let cases: [(&str, &[&str], Option<Manager>); 7] = [
+            ("ID=debian", &["usr/bin/dnf-3", "etc/dnf/dnf.conf"], None),
             ("ID=debian", &[dpkg, "usr/bin/dnf-3"], Some(Manager::Apt)),
             ("ID=ubuntu\nID_LIKE=debian", &[dpkg], Some(Manager::Apt)),
             (
