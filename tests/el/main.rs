@@ -1,6 +1,6 @@
 //! The packages of an EL host by its own dnf 4 and rpm, as Debian has them: what is said and written
-//! of them here is theirs, not a picture of it. yum 3 and dnf 5 are in no release of Debian; these
-//! are seen on captured hosts only.
+//! of them here is theirs, not a picture of it. yum 3 and dnf 5 are seen on captured hosts only: Debian 12
+//! has no package of them.
 #![allow(clippy::disallowed_methods)] // the fence is around the agent
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // how a test fails
 #![allow(missing_docs)]
