@@ -55,6 +55,8 @@ pub struct Unit {
     mask: Option<PathBuf>,
     /// Links by which another unit starts it, and its other names.
     links: Vec<PathBuf>,
+    /// Other names that lead to its file without naming it: a template's (`autovt@.service`).
+    names: Vec<PathBuf>,
     /// What is where a link would have to be: another unit's other name, or an own file.
     taken: Vec<PathBuf>,
     /// Units that start it when something happens.
@@ -121,16 +123,22 @@ impl Unit {
             (generated, links) = generator_made(host, &name, links)?;
         }
         links.retain(|link| !link.starts_with(RUNTIME) || generated.is_some());
-        let mut taken = Vec::new();
-        for link in service
-            .iter()
-            .flat_map(|unit| install_links(&name, &unit.install))
-        {
-            if !links.contains(&link) && host.kind(&link)?.is_some() {
-                taken.push(link);
+        let (mut names, mut taken) = (Vec::new(), Vec::new());
+        if let Some(service) = &service {
+            let wanted = install_links(&name, &service.install).into_iter();
+            for link in wanted.filter(|link| !links.contains(link)) {
+                let leads = host
+                    .link(&link)?
+                    .is_some_and(|to| to.file_name() == service.file.file_name());
+                match host.kind(&link)? {
+                    None => {}
+                    Some(_) if leads => names.push(link),
+                    Some(_) => taken.push(link),
+                }
             }
         }
         Ok(Self {
+            names,
             taken,
             name,
             service,
@@ -238,7 +246,8 @@ impl Unit {
             return Vec::new();
         };
         let links = install_links(&self.name, &service.install);
-        let missing = links.into_iter().filter(|link| !self.links.contains(link));
+        let is_there = |link: &PathBuf| self.links.contains(link) || self.names.contains(link);
+        let missing = links.into_iter().filter(|link| !is_there(link));
         let target = &service.file;
         let link = |path| Step::WriteLink {
             path,

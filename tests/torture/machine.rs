@@ -44,8 +44,6 @@ state = "off"
 name = "node1"
 [hosts.entries]
 "192.0.2.10" = "control1"
-[limits]
-"nftables.service" = { LimitNOFILE = 1048576 }
 [files]
 "/etc/motd" = { content = "This host belongs to Kubernetes.\n" }
 [services]
