@@ -22,14 +22,14 @@ udevadm settle
 "#;
 
 /// Files with type, mode, owner, label and content, then what runs. `sysctl -a` itself, by the automount
-/// below /proc/sys/fs, has systemd load binfmt_misc.
+/// below /proc/sys/fs, has systemd load binfmt_misc; where a key can't be read, it ends with an error.
 pub const STATE: &str = r#"
 find /etc /usr/local/etc -printf '%p %y %m %U %G %l\n' | sort
 { find /etc -exec stat -c '%n %C' {} + 2>/dev/null || true; } | sort
 find /etc -type f -exec sha256sum {} + | sort -k2
 swapon --show=NAME,PRIO --noheadings
 lsmod | cut -d' ' -f1 | grep -vx binfmt_misc | sort
-sysctl -a 2>/dev/null | grep -E '^(net\.(ipv4|ipv6)\.conf\.(all|default)|net\.bridge|net\.ipv4\.ip_forward|vm\.(swappiness|overcommit|panic|max_map)|kernel\.panic|fs\.(inotify|file-max|may_detach))'
+{ sysctl -a 2>/dev/null || true; } | grep -E '^(net\.(ipv4|ipv6)\.conf\.(all|default)|net\.bridge|net\.ipv4\.ip_forward|vm\.(swappiness|overcommit|panic|max_map)|kernel\.panic|fs\.(inotify|file-max|may_detach))'
 systemctl list-unit-files --no-legend | sort
 for unit in containerd systemd-journald nftables; do echo "$unit $(systemctl is-active $unit)"; done
 nft list ruleset
