@@ -59,6 +59,7 @@ pub struct Agenda {
 /// When an item is looked at without an event.
 #[derive(Debug)]
 struct Retry {
+    /// The end of time once it is over.
     at: Moment,
     after: Duration,
 }
@@ -102,7 +103,6 @@ impl Agenda {
     pub fn put_off(&mut self, items: &BTreeSet<&'static str>, at: Moment) {
         self.begin(items);
         for item in items {
-            self.settle(item);
             self.at(item, at);
         }
     }
@@ -148,6 +148,9 @@ impl Agenda {
         self.everything = now + self.pace.interval;
         self.items.clear();
         self.since = None;
+        for retry in self.retries.values_mut() {
+            retry.at = Moment::MAX;
+        }
     }
 
     /// These items are about to be looked at.
@@ -155,6 +158,10 @@ impl Agenda {
         self.items.retain(|item| !items.contains(item));
         if self.items.is_empty() {
             self.since = None;
+        }
+        let begun = self.retries.iter_mut();
+        for (_, retry) in begun.filter(|(item, _)| items.contains(*item)) {
+            retry.at = Moment::MAX;
         }
     }
 
@@ -315,10 +322,14 @@ mod tests {
                         for item in items {
                             touched.remove(item);
                             match what {
+                                5 => agenda.put_off(&[item].into(), now + ms(1)),
                                 6 => agenda.retry(item, now),
+                                7 => {}
                                 _ => agenda.settle(item),
                             }
                         }
+                        let next = agenda.next(now);
+                        prop_assert!(!matches!(next, Next::Items(_)), "the same again: {next:?}");
                     }
                     Next::Poll => agenda.polled(now),
                     Next::Wait(until) => {

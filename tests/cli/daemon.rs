@@ -106,6 +106,15 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(1500));
         }
     }
+
+    /// The processor's time that it has used, in hundredths of a second (proc_pid_stat(5)).
+    fn used(&self) -> u64 {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(stat).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let times = fields.split(' ').skip(11).take(2);
+        times.map(|time| time.parse::<u64>().unwrap()).sum()
+    }
 }
 
 fn puts_right() {
@@ -266,6 +275,11 @@ fn held() {
     daemon.settle();
     daemon.set_forward("0");
     wait_for(|| daemon.forward() == "1");
+    daemon.settle();
+    let before = daemon.used();
+    daemon.settle();
+    let used = daemon.used() - before;
+    assert!(used < 20, "idle, it used {used} hundredths of a second");
 }
 
 /// Daemons and the command share the lock.
