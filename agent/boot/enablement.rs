@@ -1,11 +1,14 @@
 //! Whether the boot starts a unit, and what `systemctl enable`, `disable` and `mask` would do about it:
 //! all of that is links, and reading them needs no systemd.
 
+mod links;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::services::{self, Install, Service};
+use self::links::{generator_made, install_links, names_unit};
+use super::services::{self, Service};
 use super::units;
 use crate::error::Result;
 use crate::finding::{Origin, State};
@@ -16,16 +19,6 @@ use crate::step::Step;
 const OURS: &str = "/etc/systemd/system";
 /// What is gone with the next boot.
 const RUNTIME: &str = "/run";
-/// Where generators put units (systemd.generator(7)).
-const GENERATED: [&str; 3] = [
-    "/run/systemd/generator.early",
-    "/run/systemd/generator",
-    "/run/systemd/generator.late",
-];
-/// Links to the scripts that a SysV init would start with several users (systemd-sysv-generator(8));
-/// Debian's place and EL's.
-const RUNLEVELS: [&str; 2] = ["/etc/rc3.d", "/etc/rc.d/rc3.d"];
-const SCRIPTS: &str = "/etc/init.d";
 /// What starts another unit of its name unless it says which (systemd.socket(5), systemd.timer(5)).
 pub const TRIGGERS: [&str; 3] = [".socket", ".timer", ".path"];
 /// An alias of an alias is rare, a ring of them a mistake.
@@ -333,71 +326,4 @@ fn resolve(host: &Host, name: &str) -> Result<String> {
         }
     }
     Ok(name)
-}
-
-fn names_unit(host: &Host, link: &Path, name: &str) -> Result<bool> {
-    let target = host.link(link)?;
-    Ok(target.is_some_and(|target| target.file_name() == Some(name.as_ref())))
-}
-
-/// What a generator has made a unit of, and what starts it.
-fn generator_made(
-    host: &Host,
-    name: &str,
-    mut links: Vec<PathBuf>,
-) -> Result<(Option<PathBuf>, Vec<PathBuf>)> {
-    let script = name.trim_end_matches(".service");
-    let path = Path::new(SCRIPTS).join(script);
-    if host.kind(&path)?.is_some() {
-        for directory in RUNLEVELS.map(Path::new) {
-            let names = host.list(directory)?;
-            // S, two digits, the name.
-            let starts = |entry: &&String| {
-                let rest = entry.strip_prefix('S').and_then(|rest| rest.get(2..));
-                rest == Some(script)
-            };
-            links.extend(
-                names
-                    .iter()
-                    .filter(starts)
-                    .map(|entry| directory.join(entry)),
-            );
-        }
-        return Ok((Some(path), links));
-    }
-    for directory in GENERATED.map(Path::new) {
-        let path = directory.join(name);
-        if host.kind(&path)?.is_none() {
-            continue;
-        }
-        for wants in host.list(directory)?.iter() {
-            let link = directory.join(wants).join(name);
-            let is_wants = wants.ends_with(".wants") || wants.ends_with(".requires");
-            if is_wants && host.kind(&link)?.is_some() {
-                links.push(link);
-            }
-        }
-        return Ok((Some(path), links));
-    }
-    Ok((None, links))
-}
-
-/// The links that an `[Install]` section asks for (systemd.unit(5)). Names with specifiers, which no
-/// service we know has there, are left out.
-fn install_links(name: &str, install: &Install) -> Vec<PathBuf> {
-    let directory = |units: &[String], kind: &str| -> Vec<PathBuf> {
-        let units = units.iter().filter(|unit| !unit.contains('%'));
-        units
-            .map(|unit| Path::new(OURS).join(format!("{unit}.{kind}")).join(name))
-            .collect()
-    };
-    let mut links = directory(&install.wanted_by, "wants");
-    links.extend(directory(&install.required_by, "requires"));
-    links.extend(directory(&install.upheld_by, "upholds"));
-    let alias = install
-        .alias
-        .iter()
-        .filter(|alias| !alias.contains('%') && *alias != name);
-    links.extend(alias.map(|alias| Path::new(OURS).join(alias)));
-    links
 }

@@ -1,6 +1,6 @@
 //! Runs that are finished, shown, taken back and joined: what a journal promises.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::run::{Ran, file, nodeprep};
 use crate::space::Space;
@@ -67,10 +67,7 @@ fn a_cut_off_run_is_finished() {
     let kept = lines.len() - 2;
     let torn = &lines[kept][..20];
     file(&journal, lines[..kept].concat() + torn);
-    let process = journal.file_stem().unwrap().to_str().unwrap();
-    let process = process.rsplit('-').next().unwrap();
-    let temporary = format!("etc/sysctl.d/.kubernetes.conf.nodeprep-{process}");
-    image.add(&temporary, "net.ipv4.i");
+    image.add(&temporary(&journal), "net.ipv4.i");
     let another = "etc/.kubernetes.conf.nodeprep-x";
     image.add(another, "");
     image.run("check").exits(2).says(&["cut off → finished"]);
@@ -359,8 +356,9 @@ fn a_key_that_left_goes_back() {
 }
 
 /// Its last step is in the journal and was not done.
-fn a_rollback_that_was_cut_off() {
-    let image = image();
+/// A rollback whose journal ends with the record of the file's removal; what the file was, and the
+/// temporary name that the removal gives it.
+fn cut_off(image: &Image) -> (Vec<u8>, String) {
     image.run("apply").exits(0);
     let applied = image.read(FILE);
     image.past(&["rollback"]).exits(0);
@@ -369,6 +367,19 @@ fn a_rollback_that_was_cut_off() {
     let step = text.lines().position(|line| line.contains(FILE)).unwrap();
     let kept: String = text.split_inclusive('\n').take(step + 1).collect();
     file(&journal, kept);
+    (applied, temporary(&journal))
+}
+
+/// The name that the file has while this run writes or removes it.
+fn temporary(journal: &Path) -> String {
+    let run = journal.file_stem().unwrap().to_str().unwrap();
+    let process = run.rsplit('-').next().unwrap();
+    format!("etc/sysctl.d/.kubernetes.conf.nodeprep-{process}")
+}
+
+fn a_rollback_that_was_cut_off() {
+    let image = image();
+    let (applied, _) = cut_off(&image);
     image.add(FILE, applied);
     image.past(&["rollback"]).exits(0);
     assert!(!image.root().join(FILE).exists());
@@ -378,17 +389,7 @@ fn a_rollback_that_was_cut_off() {
 /// What it was removing has its temporary name still, and is alone in a directory of ours.
 fn a_removal_that_was_cut_off() {
     let image = image();
-    image.run("apply").exits(0);
-    let applied = image.read(FILE);
-    image.past(&["rollback"]).exits(0);
-    let journal = image.journals().pop().unwrap();
-    let text = std::fs::read_to_string(&journal).unwrap();
-    let step = text.lines().position(|line| line.contains(FILE)).unwrap();
-    let kept: String = text.split_inclusive('\n').take(step + 1).collect();
-    file(&journal, kept);
-    let process = journal.file_stem().unwrap().to_str().unwrap();
-    let process = process.rsplit('-').next().unwrap();
-    let temporary = format!("etc/sysctl.d/.kubernetes.conf.nodeprep-{process}");
+    let (applied, temporary) = cut_off(&image);
     image.add(&temporary, applied);
     image.past(&["rollback"]).exits(0);
     assert!(!image.root().join("etc/sysctl.d").exists());

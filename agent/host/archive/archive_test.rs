@@ -1,3 +1,5 @@
+//! What comes out of an archive, whole ones and strange ones, and what is left where a run was cut off.
+
 use std::fs;
 use std::io::Write as _;
 

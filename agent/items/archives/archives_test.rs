@@ -1,3 +1,5 @@
+//! Which files are taken out again, and what a section cannot mean.
+
 use super::*;
 
 const SUM: &str = "AB12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12";

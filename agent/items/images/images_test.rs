@@ -1,3 +1,5 @@
+//! Which images are pulled or imported, and what is no image's name.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The file for each version of kubeadm, and what of it nobody else may read.
+
 #![allow(clippy::disallowed_methods)] // the test's own files
 
 use super::*;

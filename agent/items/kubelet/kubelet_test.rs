@@ -1,3 +1,5 @@
+//! Where the kubelet's flags and settings go, and what a host's units make of them.
+
 #![allow(clippy::disallowed_methods)] // the test's own files
 
 use super::*;
