@@ -11,8 +11,9 @@ use yaml_rust2::YamlLoader;
 
 use super::kubeadm::{CgroupDriver, Plain};
 use super::{Explain, Kind};
+use crate::boot::dropins;
 use crate::boot::enablement::{Boot, Unit};
-use crate::boot::{dropins, packages};
+use crate::boot::packages::{self, Stands};
 use crate::error::{Result, trouble};
 use crate::finding::{Finding, Origin, State};
 use crate::host::{Cri, Host};
@@ -32,7 +33,6 @@ const KUBEADM_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 const KUBEADM_VARIABLE: &str = "KUBELET_KUBEADM_ARGS";
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 const MEMBER: &str = "/etc/kubernetes/kubelet.conf";
-const DPKG: &str = "/var/lib/dpkg/status";
 /// Where containerd listens (its defaults/defaults_unix.go).
 const SOCKET: &str = "/run/containerd/containerd.sock";
 
@@ -77,7 +77,7 @@ pub struct Observed {
     /// Whether it runs with its files as they are; none where it does not run.
     running: Result<Option<Option<PathBuf>>>,
     is_member: bool,
-    installed: Package,
+    installed: Result<Package>,
     file: PathBuf,
     text: String,
     extra: Result<Option<Assignment>>,
@@ -90,11 +90,11 @@ pub struct Observed {
     not_here: Option<&'static str>,
 }
 
-/// A package as far as it is known.
+/// Its package.
 #[derive(Debug)]
 enum Package {
-    /// No database that can be read without the package manager's program.
-    Untold,
+    /// Nobody we know manages packages here.
+    Unmanaged,
     Absent,
     Installed(String),
 }
@@ -112,7 +112,7 @@ impl Kind for Kubelet {
               one that is not enabled leaves the node NotReady after its first reboot; a flag that \
               was removed (--container-runtime, --pod-infra-container-image) ends it at once; and \
               with another cgroup driver than the runtime's pods die under load.",
-        looks_at: "boot: the package's version by dpkg's database, the link that enables \
+        looks_at: "boot: the package's version by dpkg's or rpm's database, the link that enables \
                    kubelet.service, KUBELET_EXTRA_ARGS in /etc/default/kubelet or \
                    /etc/sysconfig/kubelet, as its unit names it, kubeadm-flags.env, cgroupDriver in \
                    /var/lib/kubelet/config.yaml. live: whether it started after its file changed, \
@@ -132,7 +132,7 @@ impl Kind for Kubelet {
             unit,
             running: running(host, &file),
             is_member: host.kind(Path::new(MEMBER))?.is_some(),
-            installed: package(host)?,
+            installed: package(host),
             extra: environment::find(&text, VARIABLE)
                 .map_err(|why| trouble!("{}: {why}", file.display())),
             // kubeadm writes it as we read it.
@@ -248,11 +248,12 @@ impl Observed {
 
     fn version(&self, wanted: Version) -> State {
         match &self.installed {
-            Package::Untold => {
-                State::not_applicable("only the package manager's program can tell here")
+            Err(cause) => State::unknown(cause),
+            Ok(Package::Unmanaged) => {
+                State::not_applicable("it came by no package manager that is known")
             }
-            Package::Absent => State::blocked("the package kubelet is not installed"),
-            Package::Installed(text) => match Version::of_package(text) {
+            Ok(Package::Absent) => State::blocked("the package kubelet is not installed"),
+            Ok(Package::Installed(text)) => match Version::of_package(text) {
                 Some(version) if wanted.is_met_by(version) => State::InSync,
                 Some(_) => State::differs(text, wanted.to_string(), None),
                 None => State::unknown(format!("\"{text}\" is no version of Kubernetes")),
@@ -288,7 +289,7 @@ impl Observed {
     /// Whether there is a flag it does not start with, as what is installed or else is wanted has them.
     fn flags(&self, wanted: Option<Version>) -> State {
         let installed = match &self.installed {
-            Package::Installed(text) => Version::of_package(text),
+            Ok(Package::Installed(text)) => Version::of_package(text),
             _ => None,
         };
         let Some(version) = installed.or(wanted) else {
@@ -371,10 +372,16 @@ fn running(host: &Host, file: &Path) -> Result<Option<Option<PathBuf>>> {
 }
 
 fn package(host: &Host) -> Result<Package> {
-    Ok(match packages::dpkg_version(host, &["kubelet"])? {
-        Some(version) => Package::Installed(version),
-        None if host.kind(Path::new(DPKG))?.is_some() => Package::Absent,
-        None => Package::Untold,
+    let Some(manager) = packages::manager(host)? else {
+        return Ok(Package::Unmanaged);
+    };
+    let found = packages::installed(host, manager, &["kubelet"])?;
+    let mut whole = found
+        .into_iter()
+        .filter(|package| package.stands == Stands::Installed);
+    Ok(match whole.next() {
+        Some(package) => Package::Installed(package.version),
+        None => Package::Absent,
     })
 }
 

@@ -13,7 +13,7 @@ fn host(version: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
     let unit = "[Service]\nExecStart=/usr/bin/kubelet\n[Install]\nWantedBy=multi-user.target\n";
     let dropin = "[Service]\nEnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nEnvironmentFile=-/etc/sysconfig/kubelet\n";
     let shipped = [
-        (DPKG, package.as_str()),
+        ("/var/lib/dpkg/status", package.as_str()),
         ("/usr/lib/systemd/system/kubelet.service", unit),
         (
             "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
@@ -153,7 +153,7 @@ fn the_runtime_has_to_agree() {
         unit: Unit::default(),
         running: Ok(None),
         is_member: false,
-        installed: Package::Absent,
+        installed: Ok(Package::Absent),
         file: PathBuf::new(),
         text: String::new(),
         extra: Ok(None),
@@ -178,4 +178,37 @@ fn the_runtime_has_to_agree() {
     );
     assert_eq!(boot, State::InSync);
     assert_eq!(observed("systemd", None).cgroup_driver(None), None);
+}
+
+/// rpm is asked on the live host; in an image there is nobody to ask.
+#[test]
+fn rpms_package_has_a_version_too() {
+    let release = (
+        "/etc/os-release",
+        "ID=rocky\nID_LIKE=\"rhel centos fedora\"\n",
+    );
+    let dnf = ("/etc/dnf/dnf.conf", "[main]\n");
+    let systemd = ("/run/systemd/system/any", "");
+    let says = |installed: &str| {
+        let answers = format!(
+            "{{\"facts\": {{}}, \"cri\": {{}}, \"rpm\": {{\"kubelet\": \"{installed}\"}}}}"
+        );
+        let (top, _) = host(
+            "1.2.3",
+            &[release, dnf, systemd, ("/answers.json", &answers)],
+        );
+        let mut host = Host::captured(top.path()).unwrap();
+        let plan = Plan::make(
+            &mut host,
+            &[Item::Kubelet(kubelet("version = \"1.34\""))],
+            None,
+        );
+        boot(&plan, "version")
+    };
+    assert_eq!(says("1.34.2-150500.1.1"), State::InSync);
+    let old = "1.33.5-150500.1.1";
+    assert_eq!(says(old), State::differs(old, "1.34", None));
+    let (_top, mut host) = host("1.2.3", &[release, dnf]);
+    let plan = Plan::make(&mut host, &[Item::Kubelet(kubelet(ARGS))], None);
+    assert!(matches!(boot(&plan, "version"), State::Unknown { .. }));
 }
