@@ -121,14 +121,17 @@ fn print_json(value: &impl serde::Serialize) -> Result<u8, Error> {
     print(&(text + "\n"))
 }
 
-fn listen(cli: &Cli) {
-    let level = match (cli.quiet, cli.verbose) {
+fn level(cli: &Cli) -> tracing::Level {
+    match (cli.quiet, cli.verbose) {
         (true, _) => tracing::Level::ERROR,
         (false, false) => tracing::Level::WARN,
         (false, true) => tracing::Level::INFO,
-    };
+    }
+}
+
+fn listen(cli: &Cli) {
     tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_max_level(level(cli))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)

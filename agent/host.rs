@@ -56,7 +56,7 @@ pub use profiles::{ProfileFile, default_profile, read_profile};
 pub use signals::Signals;
 pub use source::{Readers, Source};
 pub use store::Store;
-pub use supervisor::Supervisor;
+pub use supervisor::{Supervisor, prints_to_journald};
 pub use surroundings::leave_surroundings;
 pub use time::BLUR;
 pub use watch::{Event, Watch, Watched, now};

@@ -1,4 +1,6 @@
-//! `daemon`: each piece of news is a line, as it happens.
+//! `daemon`: each piece of news is a line, as it happens; in journald one with fields.
+
+mod journald;
 
 use super::apply::root_only;
 use super::args::{Cli, Daemon, DaemonCommand, Output};
@@ -37,6 +39,16 @@ fn run(cli: &Cli, args: &Daemon) -> Result<u8> {
         profile: args.profile.as_deref(),
         mode: args.mode,
     };
+    let in_journald = match cli.output {
+        Output::Human => journald::subscriber(super::level(cli)),
+        Output::Json => None,
+    };
+    if let Some(subscriber) = in_journald {
+        let mut tell = |news: &News| journald::tell(news, &line(news));
+        return tracing::subscriber::with_default(subscriber, || {
+            daemon::run(Host::live(), request, &mut tell).map(|()| 0)
+        });
+    }
     let mut lost = None;
     let mut tell = |news: &News| {
         let told = match cli.output {

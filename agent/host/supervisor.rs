@@ -58,6 +58,18 @@ impl Supervisor {
     }
 }
 
+/// Whether what is printed goes to journald (systemd.exec(5), `$JOURNAL_STREAM`).
+#[must_use]
+pub fn prints_to_journald() -> bool {
+    let (Ok(stream), Ok(own)) = (
+        std::env::var("JOURNAL_STREAM"),
+        nix::sys::stat::fstat(std::io::stdout()),
+    ) else {
+        return false;
+    };
+    stream == format!("{}:{}", own.st_dev, own.st_ino)
+}
+
 /// A path, or with an `@` a name that is none.
 fn address(name: &OsStr) -> std::io::Result<SocketAddr> {
     match name.as_bytes().strip_prefix(b"@") {

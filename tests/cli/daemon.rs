@@ -14,7 +14,7 @@ use crate::tree::photograph;
 
 trials!(
     anyone: [],
-    root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, without_inotify, tells_systemd]
+    root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, without_inotify, tells_systemd, tells_journald]
 );
 
 const PROFILE: &str = "schema = \"v1alpha1\"\n[daemon]\npoll = \"1s\"\n[sysctl.keys]\n\
@@ -368,4 +368,44 @@ fn tells_systemd() {
     send(&daemon.child, Signal::SIGTERM);
     hear("STOPPING=1");
     daemon.child.wait().unwrap();
+}
+
+/// What is printed goes there by its own protocol, with fields.
+fn tells_journald() {
+    let space = space(PROFILE);
+    let socket = space.path("run/systemd/journal/socket");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let journald = UnixDatagram::bind(socket).unwrap();
+    let timeout = Some(Duration::from_secs(30));
+    journald.set_read_timeout(timeout).unwrap();
+    let prepare = "export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/$$/fd/1)";
+    let process = space
+        .command(prepare, &["daemon"])
+        .stdout(File::create(space.path("out")).unwrap())
+        .spawn();
+    let daemon = Daemon {
+        child: process.unwrap(),
+        space,
+    };
+    let hear = |wanted: &[&str]| {
+        let mut bytes = [0; 4096];
+        loop {
+            let length = journald.recv(&mut bytes).unwrap();
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if wanted.iter().all(|field| text.contains(field)) {
+                return text;
+            }
+        }
+    };
+    let fixed = hear(&["NODEPREP_ITEM", "sysctl", "NODEPREP_OUTCOME", "fixed"]);
+    for part in [
+        "SYSLOG_IDENTIFIER",
+        "NODEPREP_LIVE",
+        "PRIORITY",
+        "net.ipv4.ip_forward: fixed; live: 0 → 1",
+    ] {
+        assert!(fixed.contains(part), "{fixed}");
+    }
+    hear(&["watching: "]);
+    assert_eq!(daemon.said(), "");
 }

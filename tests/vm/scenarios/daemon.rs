@@ -107,7 +107,7 @@ pub fn run(image: &Image) {
     said(
         machine,
         "journal",
-        "journalctl -u nodeprep -o cat",
+        "journalctl -u nodeprep NODEPREP_ITEM=sysctl NODEPREP_OUTCOME=fixed -o cat",
         "sysctl kernel.panic: fixed",
     );
     restarts(machine);
