@@ -7,13 +7,14 @@
 # make power  the power fails at 200 moments of an apply, and of others; 10 minutes
 # make torture  a run killed at each system call, and each call failing in each way; tests/torture/
 # make bench  what a check costs, into BENCHMARKS.md
+# make soak   what the daemon costs and how soon it reacts, into BENCHMARKS.md; 20 minutes
 # make lint   what CI checks before the tests
 # make deny   licences, versions and sources of the crates; installs what it needs
 
 SHELL = /bin/bash
 .SHELLFLAGS = -o pipefail -c
 
-.PHONY: all static demo test vm-all torture fuzz power bench lint deny tools
+.PHONY: all static demo test vm-all torture fuzz power bench soak lint deny tools
 
 all:
 	cargo build --release
@@ -54,6 +55,12 @@ bench: tools
 	$$release/examples/bench $$release/nodeprep benches/check.sh >BENCHMARKS.md.new
 	release=$$PWD/target/$$(rustc --print host-tuple)/release; \
 	cargo test --test vm -- --bench $$release/nodeprep $$release/examples/bench >>BENCHMARKS.md.new
+	sed -n '/^## The daemon/,$$p' BENCHMARKS.md >>BENCHMARKS.md.new
+	mv BENCHMARKS.md.new BENCHMARKS.md
+
+soak: tools
+	sed '/^## The daemon/,$$d' BENCHMARKS.md >BENCHMARKS.md.new
+	cargo test --release --test soak -- --figures >>BENCHMARKS.md.new
 	mv BENCHMARKS.md.new BENCHMARKS.md
 
 # The modules in items/ are declared by a macro, and the fuzzer is a crate of its own: cargo fmt sees
