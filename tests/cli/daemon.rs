@@ -14,7 +14,7 @@ use crate::tree::photograph;
 
 trials!(
     anyone: [],
-    root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, without_inotify, tells_systemd, tells_journald]
+    root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, without_inotify, tells_systemd, tells_journald, no_room]
 );
 
 const PROFILE: &str = "schema = \"v1alpha1\"\n[daemon]\npoll = \"1s\"\n[sysctl.keys]\n\
@@ -408,4 +408,21 @@ fn tells_journald() {
     }
     hear(&["watching: "]);
     assert_eq!(daemon.said(), "");
+}
+
+/// What can't be journalled is not done, and is done once it can be.
+fn no_room() {
+    let daemon = start(space(PROFILE), "", &[]);
+    daemon.says(&["crictl timeout: fixed"]);
+    daemon.settle();
+    let fill = "mount -t tmpfs -o size=4k,mode=700 tmpfs /var/lib/nodeprep/journal
+                yes 2>/dev/null >/var/lib/nodeprep/journal/full || true
+                echo 0 >/proc/sys/net/ipv4/ip_forward";
+    daemon.run(&["sh", "-c", fill]).exits(0);
+    daemon.says(&["No space left on device"]);
+    assert_eq!(daemon.forward(), "0");
+    daemon
+        .run(&["umount", "/var/lib/nodeprep/journal"])
+        .exits(0);
+    wait_for(|| daemon.forward() == "1");
 }

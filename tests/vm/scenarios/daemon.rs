@@ -111,6 +111,7 @@ pub fn run(image: &Image) {
         "sysctl kernel.panic: fixed",
     );
     restarts(machine);
+    hardships(machine);
     paused(machine);
     machine.ok("begin=$(date +%s); systemctl stop nodeprep; [ $(($(date +%s) - begin)) -le 5 ]");
     machine.reboot();
@@ -180,6 +181,31 @@ fn restarts(machine: &mut Machine) {
         "in sync",
     );
     Report::with(machine, "check", "", 0);
+}
+
+/// Little memory, a clock that jumps, no room for the journal: what drifts then is put right, at the
+/// latest once there is room again.
+fn hardships(machine: &mut Machine) {
+    machine.ok("systemctl set-property --runtime nodeprep MemoryMax=24M");
+    put_right(machine, &DRIFTS[0]);
+    machine.ok("systemctl set-property --runtime nodeprep MemoryMax=infinity");
+    machine.ok("systemctl stop systemd-timesyncd 2>/dev/null; date -s '3 days'");
+    put_right(machine, &DRIFTS[7]);
+    machine.ok("date -s '3 days ago'");
+    put_right(machine, &DRIFTS[0]);
+    machine.ok(
+        "mount -t tmpfs -o size=4k,mode=700 tmpfs /var/lib/nodeprep/journal && \
+         { yes >/var/lib/nodeprep/journal/full || true; } 2>/dev/null; sysctl -qw kernel.panic=0",
+    );
+    said(
+        machine,
+        "word of the full disk",
+        "journalctl -u nodeprep -o cat",
+        "No space left on device",
+    );
+    machine.ok("[ $(sysctl -n kernel.panic) = 0 ] && umount /var/lib/nodeprep/journal");
+    put_right(machine, &["true", "[ $(sysctl -n kernel.panic) = 10 ]"]);
+    machine.ok("systemctl -q is-active nodeprep");
 }
 
 fn paused(machine: &mut Machine) {
