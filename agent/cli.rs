@@ -7,8 +7,10 @@ mod daemon;
 mod explain;
 mod facts;
 mod history;
+mod npd;
 mod profile;
 mod rollback;
+mod status;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -16,7 +18,7 @@ use std::io::Write;
 use clap::{CommandFactory, Parser};
 
 use crate::error::Error;
-use args::{Cli, Command};
+use args::{Cli, Command, Output};
 
 /// Exit codes beyond the four of a report (sysexits.h names).
 const EX_USAGE: u8 = 64;
@@ -49,12 +51,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn command(cli: &Cli) -> Result<u8, Error> {
+    let is_check = matches!(cli.command, Command::Check(_));
+    if cli.output == Output::Npd && !is_check {
+        let text = "--output npd is for check alone: expected human or json";
+        return Err(Error::Usage(text.into()));
+    }
     match &cli.command {
         Command::Apply(apply) if apply.dry_run => apply::plan(cli, &apply.plan),
         Command::Apply(apply) => apply::apply(cli, apply),
+        Command::Check(target) if cli.output == Output::Npd => npd::check(cli, target),
         Command::Check(target) => apply::check(cli, target),
         Command::Plan(plan) => apply::plan(cli, plan),
         Command::Daemon(daemon) => daemon::daemon(cli, daemon),
+        Command::Status => status::status(cli),
+        Command::Events(events) => status::events(cli, events),
         Command::Confirm => confirm::confirm(cli),
         Command::History(history) => history::history(cli, history),
         Command::Rollback(rollback) => rollback::rollback(cli, rollback),
@@ -98,6 +108,11 @@ fn print_line(value: &impl serde::Serialize) -> Result<u8, Error> {
 
 /// Prints a result. A reader that has gone away (`| head`) is no trouble.
 fn print(text: &str) -> Result<u8, Error> {
+    deliver(text).map(|_| 0)
+}
+
+/// Prints a result, and tells whether there is anyone to read it.
+fn deliver(text: &str) -> Result<bool, Error> {
     // Written in one piece: the stripping stream would write each line by itself.
     let mut stdout = std::io::stdout().lock();
     let text = match anstream::AutoStream::choice(&stdout) {
@@ -111,7 +126,7 @@ fn print(text: &str) -> Result<u8, Error> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(crate::error::trouble!("stdout: {error}"))
         }
-        _ => Ok(0),
+        done => Ok(done.is_ok()),
     }
 }
 

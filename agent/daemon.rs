@@ -6,21 +6,29 @@
 //! [`Standing`] what of it is news. All three are pure; this module lets them meet the host.
 
 mod agenda;
+pub mod http;
 mod look;
+mod metrics;
 mod patience;
+mod serve;
 mod settings;
 mod standing;
+mod status;
+mod tally;
 
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::host::{Event, Host, Readers, Signals, Source, Supervisor, Watch, now};
+use crate::host::{Clients, Event, Host, Readers, Signals, Source, Supervisor, Watch, now};
 use crate::profile::Profile;
 
 pub use agenda::{Agenda, Moment, Next, Pace};
-pub use patience::Patience;
-pub use settings::{ItemName, Mode, Settings, Time};
+pub use metrics::Textfile;
+pub use patience::{Left, Patience};
+pub use settings::{ItemName, MetricsFile, Mode, Settings, Time};
 pub use standing::{News, Standing};
+pub use status::{InForce, Item, LeftAlone, Status, View};
+pub use tally::{Reactions, Tally};
 
 /// What the profile's files and facts are read for.
 const PROFILE: &str = "profile";
@@ -64,6 +72,16 @@ struct Daemon<'a> {
     /// When it heard of us last.
     heard: Moment,
     status: String,
+    /// When it began, and what it has done since.
+    since: Moment,
+    tally: Tally,
+    /// The checksum of the profile.
+    hash: String,
+    /// Who asks; none where nobody can.
+    clients: Option<Clients>,
+    textfile: Textfile,
+    /// Why that could not be written.
+    unwritten: Option<String>,
     tell: &'a mut Tell<'a>,
 }
 
@@ -97,11 +115,18 @@ pub fn run<'a>(mut host: Host, request: Request<'a>, tell: &'a mut Tell<'a>) -> 
         supervisor: Supervisor::of_environment()?,
         heard: Moment::ZERO,
         status: String::new(),
+        since: now()?,
+        tally: Tally::default(),
+        hash: profile.resolved.hash(),
+        clients: None,
+        textfile: Textfile::default(),
+        unwritten: None,
         host,
         request,
         profile,
         tell,
     };
+    daemon.listen();
     while daemon.turn()? {}
     daemon.supervisor.tell("STOPPING=1");
     Ok(())
@@ -117,8 +142,9 @@ impl Daemon<'_> {
     /// Waits for the next event or time, and does what it calls for. Tells whether to go on.
     fn turn(&mut self) -> Result<bool> {
         let begin = now()?;
+        let due = self.attend(begin)?.min(self.live_sign(begin));
         let limit = match self.agenda.next(begin) {
-            Next::Wait(until) => until.min(self.live_sign(begin)).saturating_sub(begin),
+            Next::Wait(until) => until.min(due).saturating_sub(begin),
             _ => Moment::ZERO,
         };
         for event in self.watch.wait(limit)? {
@@ -139,6 +165,7 @@ impl Daemon<'_> {
     fn take(&mut self, event: Event) -> Result<bool> {
         match event {
             Event::Stop => return Ok(false),
+            Event::Asked => self.serve()?,
             Event::Reload => {
                 let now = now()?.as_micros();
                 let text = format!("RELOADING=1\nMONOTONIC_USEC={now}");
@@ -175,6 +202,17 @@ impl Daemon<'_> {
         Ok(())
     }
 
+    /// As often as the profile says, and only at what there is.
+    fn set_pace(&mut self) -> Result<()> {
+        let settings = &self.profile.daemon;
+        let pace = Pace {
+            interval: settings.interval_on(&name_of(&self.host)),
+            poll: self.watch.polls().then_some(settings.poll.0),
+        };
+        self.agenda.set_pace(pace, now()?);
+        Ok(())
+    }
+
     /// Tells the service manager that we live, where it is time; says when it is again.
     fn live_sign(&mut self, now: Moment) -> Moment {
         let Some(watchdog) = self.supervisor.watchdog else {
@@ -190,10 +228,7 @@ impl Daemon<'_> {
 
     /// Says how things stand, where that is another than before.
     fn tell_status(&mut self) {
-        let mut status = self.standing.summary();
-        if let Some(reason) = &self.held {
-            status = format!("{status} · held: {reason}");
-        }
+        let status = status::summary(&self.standing, self.held.as_deref());
         if status != self.status {
             self.supervisor.tell(&format!("STATUS={status}"));
             self.status = status;
@@ -209,5 +244,6 @@ impl Daemon<'_> {
 
     fn tell(&mut self, news: News) {
         (self.tell)(&news);
+        self.tell_followers(&news);
     }
 }

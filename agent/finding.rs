@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What makes a state as it is: the file and line, unit, generator or kernel argument that wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +59,15 @@ impl Serialize for Origin {
     }
 }
 
+/// As another process told it: in words.
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Self::Other)
+    }
+}
+
 /// How one aspect of a subject stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     /// As wanted.

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods)] // this module is what the fence in clippy.toml is around
 
 mod archive;
+mod ask;
+mod clients;
 mod clock;
 mod commands;
 mod cri;
@@ -44,6 +46,8 @@ use crate::error::Result;
 use crate::firewall::Ruleset;
 
 pub use archive::Extracted;
+pub use ask::Told;
+pub use clients::{Clients, Reply};
 pub use clock::Clock;
 pub use cri::{Cri, CriAnswer, Images};
 pub use exchange::changed;

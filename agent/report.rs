@@ -4,7 +4,7 @@ pub mod human;
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, State};
 use crate::host::{Facts, Host};
@@ -17,7 +17,7 @@ use crate::step::hidden;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// How a subject stands when all is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was and is as wanted.
@@ -58,11 +58,25 @@ impl Outcome {
     }
 }
 
-/// One subject of one item, judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entry {
+/// The outcome of an aspect that was only looked at.
+impl From<&State> for Outcome {
+    fn from(state: &State) -> Self {
+        match state {
+            State::InSync => Self::InSync,
+            State::NotApplicable { .. } => Self::NotApplicable,
+            State::AfterReboot { .. } => Self::AfterReboot,
+            State::Blocked { .. } => Self::Blocked,
+            State::Differs { .. } => Self::Differs,
+            State::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
+/// One subject of one item, judged. What another process told has names of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry<Name = &'static str> {
     /// The item's section name.
-    pub item: &'static str,
+    pub item: Name,
     /// The subject.
     pub subject: String,
     /// How it stands.
@@ -163,15 +177,7 @@ impl Entry {
 
 /// The outcome of the aspect that stands worse.
 fn worst(finding: &Finding) -> Outcome {
-    let of = |state: &State| match state {
-        State::InSync => Outcome::InSync,
-        State::NotApplicable { .. } => Outcome::NotApplicable,
-        State::AfterReboot { .. } => Outcome::AfterReboot,
-        State::Blocked { .. } => Outcome::Blocked,
-        State::Differs { .. } => Outcome::Differs,
-        State::Unknown { .. } => Outcome::Unknown,
-    };
-    match (of(&finding.live), of(&finding.boot)) {
+    match (Outcome::from(&finding.live), Outcome::from(&finding.boot)) {
         // One aspect that does not exist here says nothing about the other.
         (Outcome::NotApplicable, other) | (other, Outcome::NotApplicable) => other,
         (live, boot) => live.max(boot),
@@ -279,7 +285,7 @@ impl ReportedStep {
 pub type Summary = std::collections::BTreeMap<Outcome, usize>;
 
 /// Counts the entries.
-fn summary(entries: &[Entry]) -> Summary {
+pub(crate) fn summary<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Summary {
     let mut summary = Summary::new();
     for entry in entries {
         *summary.entry(entry.outcome).or_default() += 1;
@@ -288,7 +294,7 @@ fn summary(entries: &[Entry]) -> Summary {
 }
 
 /// The exit code: 1 trouble, 2 differs, 3 after a reboot, 0 matches; the first that holds.
-fn exit_code(summary: &Summary, trouble: &[String], accept_reboot: bool) -> u8 {
+pub(crate) fn exit_code(summary: &Summary, trouble: &[String], accept_reboot: bool) -> u8 {
     let any = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| summary.contains_key(outcome));
     if !trouble.is_empty() || any(&[Outcome::Failed, Outcome::Unknown]) {
         1

@@ -81,6 +81,12 @@ fn wanted<'a>(profile: &'a Profile, target: &Target) -> Wanted<'a> {
 }
 
 fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result<u8> {
+    let report = report(cli, target, command)?;
+    show(cli, diff, &report)
+}
+
+/// What is found, and nothing changed.
+pub(super) fn report(cli: &Cli, target: &Target, command: &'static str) -> Result<Report> {
     let mut host = host(target.root.as_deref())?;
     host.allow_on_member(target.on_member);
     let profile = load(&host, target)?;
@@ -88,21 +94,20 @@ fn look(cli: &Cli, target: &Target, diff: bool, command: &'static str) -> Result
         warn(&profile);
     }
     let account = reconcile::check(&mut host, &wanted(&profile, target))?;
-    let report = Report::new(
+    Ok(Report::new(
         command,
         &profile.name,
         told(cli, &host)?,
         account,
         target.accept_reboot,
-    );
-    show(cli, diff, &report)
+    ))
 }
 
 /// The facts that the report will show: people are told the name alone.
 pub(super) fn told(cli: &Cli, host: &Host) -> Result<Facts> {
     match cli.output {
         Output::Json => host.facts(),
-        Output::Human => Ok(Facts {
+        Output::Human | Output::Npd => Ok(Facts {
             hostname: host.hostname()?,
             ..Facts::default()
         }),
@@ -144,7 +149,7 @@ pub(super) fn show(cli: &Cli, diff: bool, report: &Report) -> Result<u8> {
     };
     match cli.output {
         Output::Json => super::print_json(report)?,
-        Output::Human => super::print(&human::render(report, detail))?,
+        Output::Human | Output::Npd => super::print(&human::render(report, detail))?,
     };
     Ok(report.exit_code)
 }

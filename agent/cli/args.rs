@@ -42,6 +42,9 @@ pub enum Output {
     Human,
     /// For programs: one JSON document.
     Json,
+    /// For node-problem-detector: a line of at most 80 bytes, and exit codes of its own. Only of check.
+    #[value(hide = true)]
+    Npd,
 }
 
 /// What is to be done.
@@ -49,7 +52,9 @@ pub enum Output {
 pub enum Command {
     /// Change what differs from the profile, then prove it.
     Apply(Apply),
-    /// Look, and change nothing.
+    /// Look, and change nothing. With --output npd it is a plugin of node-problem-detector: it says a
+    /// line of at most 80 bytes and exits with 0 where all is well, 1 where something differs and 2
+    /// where that could not be told.
     Check(Target),
     /// Show what apply would do (the same as apply --dry-run).
     Plan(Plan),
@@ -57,6 +62,14 @@ pub enum Command {
     /// right. SIGHUP has it look at everything, also at the profile, which it does by itself as well.
     #[command(args_conflicts_with_subcommands = true)]
     Daemon(Daemon),
+    /// Ask the running daemon how this host stands: what differs and why, what is left alone, when it
+    /// looked. Nothing is looked at for it. Exits with 0 where all is well, 2 where something differs, 3
+    /// where a reboot is missing, and 1 where that is not known or no daemon runs.
+    Status,
+    /// Print what the running daemon has to tell, a line each, as it prints it itself: what is not well
+    /// now; with -f what happens from now on, until it is stopped. With --output json each line is a
+    /// JSON object.
+    Events(Events),
     /// Let what `apply --confirm` did stay.
     Confirm,
     /// List the runs that changed this host, the oldest first, or what one of them did.
@@ -175,6 +188,14 @@ pub enum DaemonCommand {
     },
     /// End a pause.
     Resume,
+}
+
+/// `events`
+#[derive(Debug, Clone, Args)]
+pub struct Events {
+    /// Go on, and tell what happens.
+    #[arg(short, long)]
+    pub follow: bool,
 }
 
 /// `history`

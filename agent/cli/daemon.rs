@@ -2,6 +2,8 @@
 
 mod journald;
 
+use std::fmt::Display;
+
 use super::apply::root_only;
 use super::args::{Cli, Daemon, DaemonCommand, Output};
 use crate::daemon::{self, Mode, News, Request};
@@ -53,7 +55,7 @@ fn run(cli: &Cli, args: &Daemon) -> Result<u8> {
     let mut tell = |news: &News| {
         let told = match cli.output {
             Output::Json => super::print_line(news),
-            Output::Human => super::print(&line(news)),
+            Output::Human | Output::Npd => super::print(&line(news)),
         };
         // What nobody reads is done nevertheless.
         lost = told.err();
@@ -62,7 +64,8 @@ fn run(cli: &Cli, args: &Daemon) -> Result<u8> {
     lost.map_or(Ok(0), Err)
 }
 
-fn line(news: &News) -> String {
+/// A piece of news as people are told.
+pub(super) fn line<Name: Display>(news: &News<Name>) -> String {
     match news {
         News::Ready { summary } => format!("{} watching: {summary}\n", mark(Outcome::InSync)),
         News::Outcome(entry) => outcome(entry),
@@ -84,7 +87,7 @@ fn line(news: &News) -> String {
 }
 
 /// `!= sysctl net.ipv4.ip_forward: differs; live: 0 → 1`
-fn outcome(entry: &Entry) -> String {
+fn outcome<Name: Display>(entry: &Entry<Name>) -> String {
     let mut text = format!(
         "{} {} {}: {}",
         mark(entry.outcome),

@@ -27,7 +27,7 @@ fn show(cli: &Cli, source: &Source) -> Result<u8> {
     let profile = read(&Host::live(), source).map_err(bad)?;
     match cli.output {
         Output::Json => super::print_json(&profile.resolved.to_json()),
-        Output::Human => super::print(&profile.resolved.to_toml()),
+        Output::Human | Output::Npd => super::print(&profile.resolved.to_toml()),
     }
 }
 
@@ -52,7 +52,7 @@ fn validate(cli: &Cli, source: &Source, strict: bool) -> Result<u8> {
             "schema_version": SCHEMA_VERSION, "valid": true, "name": profile.name,
             "items": items, "warnings": warnings,
         }))?,
-        Output::Human => super::print(&verdict(&profile.name, &items, &warnings))?,
+        Output::Human | Output::Npd => super::print(&verdict(&profile.name, &items, &warnings))?,
     };
     match strict && !warnings.is_empty() {
         true => Ok(EX_DATAERR),

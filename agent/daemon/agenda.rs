@@ -114,6 +114,14 @@ impl Agenda {
         self.since = Some((first, now));
     }
 
+    /// When the first event came of those that these items are looked at for; none where they are for
+    /// another reason.
+    #[must_use]
+    pub fn event_of(&self, items: &BTreeSet<&'static str>) -> Option<Moment> {
+        let (first, _) = self.since.filter(|_| !self.items.is_disjoint(items))?;
+        Some(first)
+    }
+
     /// What is to be done now.
     #[must_use]
     pub fn next(&self, now: Moment) -> Next {
@@ -248,6 +256,8 @@ mod tests {
         }
         agenda.touch("swap", ms(2025));
         assert_eq!(agenda.next(ms(2045)), items(&["swap", "sysctl"]));
+        assert_eq!(agenda.event_of(&["sysctl"].into()), Some(ms(2000)));
+        assert_eq!(agenda.event_of(&["hosts"].into()), None);
         agenda.begin(&["swap", "sysctl"].into());
         assert_eq!(agenda.next(ms(2046)), Next::Wait(ms(6000)));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::standing::is_well;
-use super::{DAEMON, Daemon, Mode, Moment, News, PROFILE, Pace, name_of};
+use super::{DAEMON, Daemon, Mode, Moment, News, PROFILE};
 use crate::error::{Error, Result};
 use crate::host::now;
 use crate::items::Item;
@@ -44,7 +44,7 @@ impl Daemon<'_> {
         self.host.refresh();
         self.reload()?;
         let all = self.profile.items.iter().map(Item::name).collect();
-        self.look(&all, true)
+        self.look(&all, true, None)
     }
 
     /// At some items, the profile and what was waited for.
@@ -53,6 +53,7 @@ impl Daemon<'_> {
             self.agenda.put_off(&names, now()? + HELD);
             return Ok(());
         }
+        let since = self.agenda.event_of(&names);
         self.agenda.begin(&names);
         self.host.refresh();
         if names.remove(PROFILE) && self.reload()? {
@@ -61,16 +62,23 @@ impl Daemon<'_> {
         if names.remove(DAEMON) {
             names.append(&mut self.waiting);
         }
-        self.look(&names, false)
+        self.look(&names, false, since)
     }
 
-    fn look(&mut self, names: &BTreeSet<&'static str>, everything: bool) -> Result<()> {
+    /// `since` is when the first event came that it is for.
+    fn look(
+        &mut self,
+        names: &BTreeSet<&'static str>,
+        everything: bool,
+        since: Option<Moment>,
+    ) -> Result<()> {
         let began = now()?;
         let known = names.iter().filter_map(|name| self.readers.get(name));
         self.watch.remember(&self.host, known.flatten());
         self.host.leave_alone(self.patience.left_alone(began));
         self.waiting.retain(|name| !names.contains(name));
         let found = self.find(names, everything)?;
+        self.tally.looked(&found.entries, everything, since, now()?);
         self.arm()?;
         self.settle(&found)?;
         if !found.changed {
@@ -86,6 +94,9 @@ impl Daemon<'_> {
         // Until the next look, which may be in an hour, nothing of it is kept.
         self.host.refresh();
         self.resumed();
+        if self.profile.daemon.metrics.is_some() {
+            self.textfile.changed();
+        }
         self.tell_status();
         self.be_ready();
         if !std::mem::replace(&mut self.watching, true) {
@@ -309,16 +320,6 @@ impl Daemon<'_> {
         self.set_pace()
     }
 
-    fn set_pace(&mut self) -> Result<()> {
-        let settings = &self.profile.daemon;
-        let pace = Pace {
-            interval: settings.interval_on(&name_of(&self.host)),
-            poll: self.watch.polls().then_some(settings.poll.0),
-        };
-        self.agenda.set_pace(pace, now()?);
-        Ok(())
-    }
-
     /// Reads the profile again. Tells whether another is in force: one that is not valid is not.
     fn reload(&mut self) -> Result<bool> {
         self.host.read_for(Some(PROFILE));
@@ -341,6 +342,7 @@ impl Daemon<'_> {
             && profile.items == self.profile.items
             && profile.daemon == self.profile.daemon;
         self.profile = profile;
+        self.hash = self.profile.resolved.hash();
         if !same || was_bad {
             let name = self.profile.name.clone();
             self.tell(News::Profile { name });

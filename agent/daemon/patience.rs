@@ -34,6 +34,17 @@ struct Record {
     left: Option<(Moment, String)>,
 }
 
+/// How a subject is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left<'a> {
+    /// Until when.
+    pub until: Moment,
+    /// Why, and for how long.
+    pub reason: &'a str,
+    /// Whether somebody changed it back each time.
+    pub contested: bool,
+}
+
 impl Patience {
     /// A subject was put right. Tells what is to be said, where it is left alone from now on.
     pub fn fixed(&mut self, subject: &Subject, now: Moment) -> Option<String> {
@@ -67,14 +78,25 @@ impl Patience {
         record.leave("it could not be put right", first, now)
     }
 
+    /// The subjects that are left alone now.
+    pub fn left(&self, now: Moment) -> impl Iterator<Item = (&Subject, Left<'_>)> {
+        self.0.iter().filter_map(move |(subject, record)| {
+            let (until, reason) = record.left.as_ref()?;
+            let left = Left {
+                until: *until,
+                reason,
+                contested: record.contested,
+            };
+            (*until > now).then_some((subject, left))
+        })
+    }
+
     /// The subjects that are left alone now, and why.
     #[must_use]
     pub fn left_alone(&self, now: Moment) -> BTreeMap<Subject, String> {
-        let left = self.0.iter().filter_map(|(subject, record)| {
-            let (until, reason) = record.left.as_ref()?;
-            (*until > now).then(|| (subject.clone(), reason.clone()))
-        });
-        left.collect()
+        let left = self.left(now);
+        left.map(|(subject, left)| (subject.clone(), left.reason.to_owned()))
+            .collect()
     }
 
     /// Until when a subject is left alone.

@@ -1,9 +1,10 @@
 //! `[daemon]`: what the daemon does of its own accord is the profile's to say.
 
 use std::collections::BTreeMap;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::items::Item;
 
@@ -17,7 +18,7 @@ const POLL: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What is done about a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// It is told.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub splay: Time,
     /// Between two looks at what no event tells of, kernel values above all.
     pub poll: Time,
+    /// Where node_exporter reads what the daemon tells in numbers.
+    pub metrics: Option<MetricsFile>,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             interval: Time(INTERVAL),
             splay: Time(SPLAY),
             poll: Time(POLL),
+            metrics: None,
         }
     }
 }
@@ -95,6 +99,32 @@ impl TryFrom<String> for ItemName {
     }
 }
 
+/// A file that node_exporter's textfile collector reads: it takes those that end in `.prom`, and
+/// nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct MetricsFile(pub PathBuf);
+
+impl TryFrom<String> for MetricsFile {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let path = PathBuf::from(&text);
+        let is_plain = path
+            .components()
+            .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let is_read = path
+            .extension()
+            .is_some_and(|extension| extension == "prom");
+        match path.is_absolute() && is_plain && is_read && !text.contains('\0') {
+            true => Ok(Self(path)),
+            false => Err(format!(
+                "\"{text}\" is no file for node_exporter: expected an absolute path that ends in .prom"
+            )),
+        }
+    }
+}
+
 /// A time as people write it: `5s`, `1h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -130,6 +160,25 @@ mod tests {
         assert_eq!(modes(Some(Mode::Watch)), [Mode::Watch; 3]);
         let told = modes(Some(Mode::Enforce));
         assert_eq!(told, [Mode::Watch, Mode::Enforce, Mode::Enforce]);
+    }
+
+    #[test]
+    fn the_file_of_the_metrics() {
+        let file = |text: &str| MetricsFile::try_from(text.to_owned());
+        assert!(file("/var/lib/prometheus/node-exporter/nodeprep.prom").is_ok());
+        for text in [
+            "",
+            "nodeprep.prom",
+            "/x/../nodeprep.prom",
+            "/x/nodeprep.txt",
+            "/x/.prom",
+            "/x\0.prom",
+        ] {
+            assert!(
+                file(text).unwrap_err().contains("ends in .prom"),
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

@@ -2,27 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::finding::State;
 use crate::host::Subject;
-use crate::report::{Entry, Outcome};
+use crate::report::{Entry, Outcome, Summary};
 
-/// Something to be told, as it happens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Something to be told, as it happens. As for [`Entry`], what another process told has names of its
+/// own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum News {
+pub enum News<Name = &'static str> {
     /// Everything was looked at for the first time, and is watched from now on.
     Ready {
         /// How many subjects stand how.
         summary: String,
     },
     /// A subject stands otherwise than before, or was put right.
-    Outcome(Entry),
+    Outcome(Entry<Name>),
     /// A subject is left alone from now on.
     LeftAlone {
         /// Its item.
-        item: &'static str,
+        item: Name,
         /// The subject.
         subject: String,
         /// Why, and for how long.
@@ -80,6 +81,22 @@ impl Standing {
     /// Forgets items that are not among these.
     pub fn retain(&mut self, items: &BTreeSet<&'static str>) {
         self.0.retain(|(item, _), _| items.contains(item));
+    }
+
+    /// All of them.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values()
+    }
+
+    /// How many subjects of each item stand how.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<&'static str, Summary> {
+        let mut counts: BTreeMap<&str, Summary> = BTreeMap::new();
+        for entry in self.entries() {
+            let item = counts.entry(entry.item).or_default();
+            *item.entry(entry.outcome).or_default() += 1;
+        }
+        counts
     }
 
     /// `42 in sync · 1 differs: sysctl net.ipv4.ip_forward`

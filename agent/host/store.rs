@@ -76,11 +76,23 @@ impl Host {
         self.replace_ours(&journal::path(id), content)
     }
 
+    /// Replaces a file that others read as a whole.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn publish(&self, path: &Path, content: Vec<u8>) -> Result<()> {
+        self.replace_whole(path, content, 0o644)
+    }
+
     /// Replaces a file of ours as a whole.
     pub(super) fn replace_ours(&self, path: &Path, content: Vec<u8>) -> Result<()> {
+        self.replace_whole(path, content, 0o600)
+    }
+
+    fn replace_whole(&self, path: &Path, content: Vec<u8>, mode: u32) -> Result<()> {
         let file = crate::step::File {
             content,
-            mode: 0o600,
+            mode,
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             attributes: Vec::new(),

@@ -23,7 +23,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use self::directories::{Armed, Directories};
 use self::groups::Group;
 use super::files::read_kernel;
-use super::{Host, Source};
+use super::{Clients, Host, Source};
 use crate::error::{Error, Result, trouble};
 
 /// Something to act upon.
@@ -33,6 +33,8 @@ pub enum Event {
     Touched(Source),
     /// The kernel dropped events, or the clock was set: anything may have changed.
     Anything(&'static str),
+    /// Somebody asks, or has gone.
+    Asked,
     /// SIGHUP.
     Reload,
     /// SIGTERM or SIGINT.
@@ -53,7 +55,8 @@ const DIRECTORIES: u64 = 0;
 const CLOCK: u64 = 1;
 const STOP: u64 = 2;
 const RELOAD: u64 = 3;
-const OTHERS: u64 = 4;
+const CLIENTS: u64 = 4;
+const OTHERS: u64 = 5;
 
 /// Waits for events of the live host.
 #[derive(Debug)]
@@ -117,6 +120,15 @@ impl Watch {
     fn add(&self, fd: impl AsFd, number: u64) -> nix::Result<()> {
         let flags = EpollFlags::EPOLLIN;
         self.epoll.add(fd, EpollEvent::new(flags, number))
+    }
+
+    /// Tells also when somebody asks.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn hear(&self, clients: &Clients) -> Result<()> {
+        self.add(clients, CLIENTS)
+            .map_err(|error| trouble!("epoll: {}", error.desc()))
     }
 
     /// Watches these sources and no others.
@@ -229,6 +241,7 @@ impl Watch {
                 empty(&mut self.reload);
                 events.push(Event::Reload);
             }
+            CLIENTS => events.push(Event::Asked),
             _ => {
                 let other = self.others.iter().find(|(own, _)| *own == number);
                 if let Some((_, other)) = other.filter(|(_, other)| other.drain()) {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::diagnostic::ProfileError;
 use super::document::SCHEMAS;
 use super::expand;
@@ -60,6 +62,13 @@ impl Resolved {
         let mut error = ProfileError::new(message);
         error.at = self.locate(path);
         error
+    }
+
+    /// The SHA-256 of what it came to, by which two hosts tell that they have the same one; secrets are not
+    /// in it.
+    pub fn hash(&self) -> String {
+        let digits = Sha256::digest(self.to_toml());
+        digits.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The same for programs: name, description and sections, strings as they are meant.

@@ -17,14 +17,14 @@ trials!(
     root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, without_inotify, tells_systemd, tells_journald, no_room]
 );
 
-const PROFILE: &str = "schema = \"v1alpha1\"\n[daemon]\npoll = \"1s\"\n[sysctl.keys]\n\
+pub const PROFILE: &str = "schema = \"v1alpha1\"\n[daemon]\npoll = \"1s\"\n[sysctl.keys]\n\
                        \"net.ipv4.ip_forward\" = 1\n[crictl]\ntimeout = 10\n";
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// A daemon at work; it ends with this.
-struct Daemon {
-    child: Child,
-    space: Space,
+pub struct Daemon {
+    pub child: Child,
+    pub space: Space,
 }
 
 impl Drop for Daemon {
@@ -35,13 +35,13 @@ impl Drop for Daemon {
     }
 }
 
-fn space(profile: &str) -> Space {
+pub fn space(profile: &str) -> Space {
     let space = Space::new(profile);
     std::fs::create_dir_all(space.path("run/systemd/system")).unwrap();
     space
 }
 
-fn start(space: Space, prepare: &str, arguments: &[&str]) -> Daemon {
+pub fn start(space: Space, prepare: &str, arguments: &[&str]) -> Daemon {
     let arguments = [&["daemon"][..], arguments].concat();
     let mut command = space.command(prepare, &arguments);
     let out = File::create(space.path("out")).unwrap();
@@ -53,12 +53,12 @@ fn start(space: Space, prepare: &str, arguments: &[&str]) -> Daemon {
 }
 
 impl Daemon {
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         std::fs::read_to_string(self.space.path("out")).unwrap()
     }
 
     #[track_caller]
-    fn says(&self, texts: &[&str]) {
+    pub fn says(&self, texts: &[&str]) {
         for text in texts {
             let begin = Instant::now();
             while !self.said().contains(text) {
@@ -70,7 +70,7 @@ impl Daemon {
     }
 
     /// Runs a program in the daemon's machine.
-    fn run(&self, argv: &[&str]) -> Ran {
+    pub fn run(&self, argv: &[&str]) -> Ran {
         let process = self.child.id().to_string();
         let mut command = Command::new("nsenter");
         finish(
@@ -80,11 +80,11 @@ impl Daemon {
         )
     }
 
-    fn forward(&self) -> String {
+    pub fn forward(&self) -> String {
         self.run(&["cat", FORWARD]).stdout.trim().to_owned()
     }
 
-    fn set_forward(&self, value: &str) {
+    pub fn set_forward(&self, value: &str) {
         let script = format!("echo {value} >{FORWARD}");
         self.run(&["sh", "-c", &script]).exits(0);
     }
@@ -99,7 +99,7 @@ impl Daemon {
     }
 
     /// Waits until nothing happens any more: longer than a poll.
-    fn settle(&self) {
+    pub fn settle(&self) {
         let mut before = String::new();
         while before != self.said() {
             before = self.said();

@@ -22,10 +22,12 @@ mod language;
 mod lint;
 mod live;
 mod noise;
+mod npd;
 mod output;
 mod profile_file;
 mod runtime;
 mod signal;
+mod status;
 mod usage;
 
 fn main() -> std::process::ExitCode {
@@ -47,6 +49,8 @@ fn main() -> std::process::ExitCode {
         kernel::trials(),
         signal::trials(),
         daemon::trials(),
+        status::trials(),
+        npd::trials(),
     ];
     trial::run(trials.into_iter().flatten().collect())
 }

@@ -104,6 +104,7 @@ pub fn run(image: &Image) {
     for drift in &DRIFTS {
         put_right(machine, drift);
     }
+    said(machine, "status", "nodeprep status", "mode       enforce");
     said(
         machine,
         "journal",
@@ -140,6 +141,8 @@ fn watched(machine: &mut Machine) {
         "live: 3 → 10",
     );
     machine.ok("[ $(sysctl -n kernel.panic) = 3 ]");
+    // Its file system is read-only but for where it is asked.
+    machine.ok("told=$(nodeprep status || true); echo \"$told\" | grep 'mode  *watch'");
     machine.ok("systemctl stop nodeprep-watch; ! systemctl -q is-failed nodeprep-watch");
     let mut changed = guest::changed(&before, &guest::files(machine));
     changed.retain(|path| !path.starts_with("/run/"));
