@@ -27,7 +27,7 @@ pub use metrics::Textfile;
 pub use patience::{Left, Patience};
 pub use settings::{ItemName, MetricsFile, Mode, Settings, Time};
 pub use standing::{News, Standing};
-pub use status::{InForce, Item, LeftAlone, Status, View};
+pub use status::{InForce, ItemCounts, LeftAlone, Status, View};
 pub use tally::{Reactions, Tally};
 
 /// What the profile's files and facts are read for.

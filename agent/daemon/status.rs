@@ -64,7 +64,7 @@ pub struct Status<Name = &'static str> {
     /// How many subjects stand how.
     pub counts: Summary,
     /// The same for each item.
-    pub items: Vec<Item<Name>>,
+    pub items: Vec<ItemCounts<Name>>,
     /// The subjects that are not well.
     pub entries: Vec<Entry<Name>>,
     /// How many more of them there are.
@@ -98,9 +98,9 @@ pub struct InForce {
     pub hash: String,
 }
 
-/// An item in force.
+/// How an item stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item<Name = &'static str> {
+pub struct ItemCounts<Name = &'static str> {
     /// Its name.
     pub item: Name,
     /// What is done about its differences.
@@ -156,9 +156,9 @@ impl View<'_> {
         }
     }
 
-    fn items(&self) -> Vec<Item> {
+    fn items(&self) -> Vec<ItemCounts> {
         let counts = self.standing.counts().into_iter();
-        let item = |(item, counts)| Item {
+        let item = |(item, counts)| ItemCounts {
             item,
             mode: self.settings.mode_of(item, self.asked),
             counts,

@@ -93,7 +93,7 @@ impl Daemon {
         std::fs::read_to_string(self.space.path("etc/crictl.yaml")).unwrap_or_default()
     }
 
-    fn profile(&self, text: &str) {
+    pub fn profile(&self, text: &str) {
         let new = file(&self.space.path("etc/nodeprep/new"), text);
         std::fs::rename(new, self.space.path("etc/nodeprep/profile.toml")).unwrap();
     }

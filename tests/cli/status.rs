@@ -73,6 +73,11 @@ impl Daemon {
         stream
     }
 
+    fn descriptors(&self) -> usize {
+        let dir = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(dir).unwrap().count()
+    }
+
     /// Somebody changes something, and it is put right.
     #[track_caller]
     fn react(&self) {
@@ -154,6 +159,7 @@ fn tells_how_it_stands() {
 
 fn tells_what_happens() {
     let daemon = start(space(PROFILE), "", &[]);
+    let alone = daemon.descriptors();
     let out = |name: &str| File::create(daemon.space.path(name)).unwrap();
     let process = daemon.child.id().to_string();
     let follow = |name: &str, more: &[&str]| {
@@ -165,10 +171,10 @@ fn tells_what_happens() {
     let mut programs = follow("programs", &["--output", "json"]);
     let mut raw = BufReader::new(daemon.follow());
     let read = |name: &str| std::fs::read_to_string(daemon.space.path(name)).unwrap();
-    wait_for(|| {
-        daemon.react();
-        read("people").contains(FIXED) && read("programs").contains("\"outcome\":\"fixed\"")
-    });
+    wait_for(|| daemon.descriptors() >= alone + 3);
+    daemon.react();
+    wait_for(|| read("people").contains(FIXED));
+    wait_for(|| read("programs").contains("\"outcome\":\"fixed\""));
     let mut line = String::new();
     while !line.contains("\"event\":\"outcome\"") {
         line.clear();
@@ -236,18 +242,17 @@ fn writes_metrics() {
 
 fn bad_clients() {
     let daemon = start(space(PROFILE), "", &[]);
-    for (bytes, status) in [
-        (b"\x16\x03\x01\x02\n".as_slice(), "400 Bad Request"),
+    let cases: [(&[u8], &str); 5] = [
+        (b"\x16\x03\x01\x02\n", "400 Bad Request"),
         (b"what?\r\n\r\n", "400 Bad Request"),
         (&[b'x'; 8192], "400 Bad Request"),
         (b"GET / HTTP/1.1\r\n\r\n", "404 Not Found"),
         (b"POST /status HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
-    ] {
+    ];
+    for (bytes, status) in cases {
         let answer = daemon.answer(bytes);
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-            "{answer}"
-        );
+        let begin = format!("HTTP/1.1 {status}\r\n");
+        assert!(answer.starts_with(&begin), "{answer}");
     }
     // Half a question, and gone; a question, and gone; a question byte by byte.
     drop(daemon.connect().write_all(b"GET /sta"));
@@ -283,13 +288,9 @@ fn crowds() {
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("nodeprep_build_info"), "{answer}");
     }
-    let descriptors = || {
-        let dir = format!("/proc/{}/fd", daemon.child.id());
-        std::fs::read_dir(dir).unwrap().count()
-    };
-    let before = descriptors();
+    let before = daemon.descriptors();
     (0..50).for_each(|_| drop(daemon.status()));
-    wait_for(|| descriptors() <= before);
+    wait_for(|| daemon.descriptors() <= before);
 }
 
 /// Followers that never read take nothing from those who ask.
@@ -364,14 +365,12 @@ fn nobody_to_ask() {
 
 fn a_bad_profile() {
     let daemon = start(space(PROFILE), "", &[]);
-    let path = daemon.space.path("etc/nodeprep/profile.toml");
-    crate::run::file(&path, PROFILE.replace("timeout", "timeouts"));
+    daemon.profile(&PROFILE.replace("timeout", "timeouts"));
     daemon.says(&["the profile cannot be used"]);
     daemon
         .run(&[NODEPREP, "status"])
         .exits(1)
         .says(&["unknown key `timeouts`", "2 in sync"]);
-    let bad = PROFILE.replace("[daemon]", "[daemon]\nmetrics = \"nodeprep.prom\"");
-    crate::run::file(&path, bad);
+    daemon.profile(&PROFILE.replace("[daemon]", "[daemon]\nmetrics = \"nodeprep.prom\""));
     daemon.says(&["expected an absolute path that ends in .prom"]);
 }
