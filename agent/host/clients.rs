@@ -21,8 +21,10 @@ use crate::error::{Result, trouble};
 
 /// Where it can be asked.
 pub(super) const SOCKET: &str = "/run/nodeprep/daemon.sock";
-/// So many are served at a time; others wait in the kernel's queue.
+/// So many are served at a time,
 const MOST: usize = 16;
+/// and so many wait in the kernel's queue; where it is full too, curl gives up at once.
+const QUEUE: i32 = 128;
 /// So many of them may stay to hear what is news, so that the rest can ask.
 const MOST_FOLLOWERS: usize = 8;
 /// A local program asks at once and reads what it asked for.
@@ -336,7 +338,7 @@ fn bound() -> std::io::Result<UnixListener> {
         Err(error) => return Err(error.into()),
     }
     bind(socket.as_raw_fd(), &UnixAddr::new(SOCKET)?)?;
-    listen(&socket, Backlog::new(MOST as i32)?)?;
+    listen(&socket, Backlog::new(QUEUE)?)?;
     Ok(socket.into())
 }
 
