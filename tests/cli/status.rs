@@ -19,7 +19,8 @@ trials!(
     anyone: [],
     root: [
         tells_how_it_stands, tells_what_happens, counts, writes_metrics, bad_clients, crowds,
-        silent_followers, replaces_a_stale_socket, one_listens, nobody_to_ask, a_bad_profile,
+        silent_followers, replaces_a_stale_socket, one_listens, nobody_to_ask, one_that_hangs,
+        a_bad_profile,
     ]
 );
 
@@ -361,6 +362,20 @@ fn nobody_to_ask() {
         ran.exits(1)
             .says(&["no daemon listens at", "nodeprep check"]);
     }
+}
+
+/// As one that is in the middle of a run.
+fn one_that_hangs() {
+    let daemon = start(space(PROFILE), "", &[]);
+    send(&daemon.child, Signal::SIGSTOP);
+    for arguments in [[NODEPREP, "status"], [NODEPREP, "events"]] {
+        daemon
+            .run(&arguments)
+            .exits(1)
+            .says(&["no answer within 10 s"]);
+    }
+    send(&daemon.child, Signal::SIGCONT);
+    daemon.run(&[NODEPREP, "status"]).exits(0);
 }
 
 fn a_bad_profile() {
