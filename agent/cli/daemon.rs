@@ -42,7 +42,7 @@ fn run(cli: &Cli, args: &Daemon) -> Result<u8> {
         mode: args.mode,
     };
     let in_journald = match cli.output {
-        Output::Human => journald::subscriber(super::level(cli)),
+        Output::Human | Output::Npd => journald::subscriber(super::level(cli)),
         Output::Json => None,
     };
     if let Some(subscriber) = in_journald {

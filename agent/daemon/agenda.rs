@@ -176,7 +176,9 @@ impl Agenda {
     /// A look that changed nothing has ended.
     pub fn looked(&mut self, began: Moment, now: Moment) {
         let took = now.saturating_sub(began);
-        self.rest = now + (took * REST).min(LONGEST_REST);
+        let rest = now + (took * REST).min(LONGEST_REST);
+        // A short look does not end the rest that a long one is due.
+        self.rest = self.rest.max(rest);
     }
 
     /// What no event tells of was asked for.
