@@ -64,6 +64,7 @@ struct Daemon<'a> {
     held: Option<String>,
     bad: Option<String>,
     refused: Option<String>,
+    failure: Option<String>,
     /// Whether the service manager knows that we are ready.
     ready: bool,
     /// Whether everything was looked at.
@@ -110,6 +111,7 @@ pub fn run<'a>(mut host: Host, request: Request<'a>, tell: &'a mut Tell<'a>) -> 
         held: None,
         bad: None,
         refused: None,
+        failure: None,
         ready: false,
         watching: false,
         supervisor: Supervisor::of_environment()?,

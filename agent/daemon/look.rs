@@ -140,6 +140,9 @@ impl Daemon<'_> {
         if everything && !failed {
             found.items.extend(Item::NAMES);
         }
+        if !failed {
+            self.failure = None;
+        }
         Ok(found)
     }
 
@@ -231,7 +234,11 @@ impl Daemon<'_> {
     /// Where a look failed as a whole nothing is known of its items.
     fn failed(&mut self, items: &[Item], error: &Error) -> Result<()> {
         let text = error.to_string();
-        self.tell(News::Trouble { text });
+        // It is tried again and again, and said once.
+        if self.failure.as_ref() != Some(&text) {
+            self.failure = Some(text.clone());
+            self.tell(News::Trouble { text });
+        }
         let now = now()?;
         for item in items {
             self.agenda.retry(item.name(), now);

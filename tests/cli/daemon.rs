@@ -410,10 +410,21 @@ fn tells_journald() {
     assert_eq!(daemon.said(), "");
 }
 
-/// What can't be journalled is not done, and is done once it can be.
+/// What can't be journalled is not done, and is done once it can be; what stands against it is said once.
 fn no_room() {
     let daemon = start(space(PROFILE), "", &[]);
     daemon.says(&["crictl timeout: fixed"]);
+    daemon.settle();
+    let journal = "/var/lib/nodeprep/journal";
+    daemon.run(&["chmod", "777", journal]).exits(0);
+    daemon.set_forward("0");
+    let text = "journal can be written by others than root";
+    daemon.says(&[text]);
+    // It has tried again after a second, and after two more.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(daemon.said().matches(text).count(), 1, "{}", daemon.said());
+    daemon.run(&["chmod", "700", journal]).exits(0);
+    wait_for(|| daemon.forward() == "1");
     daemon.settle();
     let fill = "mount -t tmpfs -o size=4k,mode=700 tmpfs /var/lib/nodeprep/journal
                 yes 2>/dev/null >/var/lib/nodeprep/journal/full || true
