@@ -6,6 +6,7 @@
 //! [`Standing`] what of it is news. All three are pure; this module lets them meet the host.
 
 mod agenda;
+mod held;
 pub mod http;
 mod look;
 mod metrics;

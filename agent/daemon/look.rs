@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::held::asks_systemd;
 use super::standing::is_well;
 use super::{DAEMON, Daemon, Mode, Moment, News, PROFILE};
 use crate::error::{Error, Result};
@@ -12,8 +13,6 @@ use crate::items::Item;
 use crate::profile::Profile;
 use crate::reconcile::{self, Account, JOURNAL, Wanted};
 use crate::report::{Entry, Outcome};
-use crate::runs::Runs;
-use crate::step::Step;
 
 /// How long is waited where something stands against a change and does not tell when it ends.
 const HELD: Duration = Duration::from_secs(2);
@@ -199,38 +198,6 @@ impl Daemon<'_> {
         Ok((account?, true))
     }
 
-    /// Why this is not to be done now, though nobody else changes the host.
-    fn stands_against(&self, found: &Account) -> Result<Option<String>> {
-        let runs = Runs::read(&self.host)?;
-        let last = runs.0.last().map(|run| run.purpose().command);
-        if let Some(command @ ("rollback" | "remove")) = last.as_deref() {
-            return Ok(Some(format!(
-                "the last run was `nodeprep {command}`: `nodeprep apply` begins anew"
-            )));
-        }
-        let down = asks_systemd(found) && self.host.goes_down();
-        Ok(down.then(|| "the system goes down".into()))
-    }
-
-    fn hold(&mut self, items: &[Item], reason: String) {
-        self.waiting.extend(items.iter().map(Item::name));
-        // A pause's reason says what is left of it.
-        let kind = |text: &str| text.split(' ').next().map(str::to_owned);
-        let told = self.held.as_deref().and_then(kind);
-        if told != kind(&reason) {
-            self.tell(News::Held {
-                reason: reason.clone(),
-            });
-        }
-        self.held = Some(reason);
-    }
-
-    fn resumed(&mut self) {
-        if self.waiting.is_empty() && self.held.take().is_some() {
-            self.tell(News::Resumed);
-        }
-    }
-
     /// Where a look failed as a whole nothing is known of its items.
     fn failed(&mut self, items: &[Item], error: &Error) -> Result<()> {
         let text = error.to_string();
@@ -382,21 +349,4 @@ fn worked_on(account: &Account) -> impl Iterator<Item = &Entry> {
         served.contains(&(entry.item, entry.subject.as_str()))
             || restarted && !with_steps.contains(entry.item)
     })
-}
-
-/// Whether units are started, stopped or read again, also by the scripts of packages.
-fn asks_systemd(found: &Account) -> bool {
-    let is_of_kernel_or_file = |step: &Step| {
-        matches!(
-            step,
-            Step::WriteFile { .. }
-                | Step::RemoveFile { .. }
-                | Step::MakeDirectory { .. }
-                | Step::WriteKernel { .. }
-                | Step::LoadModule { .. }
-                | Step::SwapOff { .. }
-        )
-    };
-    let mut steps = found.deeds.steps.iter().map(|step| &step.planned.step);
-    !(found.deeds.due.is_empty() && steps.all(is_of_kernel_or_file))
 }
