@@ -160,6 +160,8 @@ fn tells_how_it_stands() {
 
 fn tells_what_happens() {
     let daemon = start(space(PROFILE), "", &[]);
+    // A look has some open.
+    daemon.settle();
     let alone = daemon.descriptors();
     let out = |name: &str| File::create(daemon.space.path(name)).unwrap();
     let process = daemon.child.id().to_string();
