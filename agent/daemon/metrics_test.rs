@@ -1,3 +1,5 @@
+//! Each metric by its line, and that no name of a profile breaks one.
+
 use super::super::status::tests::{Known, SECOND};
 use super::*;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What is told of a daemon: its words, its exit code, its dates, and that another process reads them.
+
 use super::*;
 use crate::daemon::Textfile;
 use crate::finding::State;
