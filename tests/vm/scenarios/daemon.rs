@@ -192,7 +192,7 @@ fn hardships(machine: &mut Machine) {
     machine.ok("systemctl set-property --runtime nodeprep MemoryMax=24M");
     put_right(machine, &DRIFTS[0]);
     machine.ok("systemctl set-property --runtime nodeprep MemoryMax=infinity");
-    machine.ok("systemctl stop systemd-timesyncd 2>/dev/null; date -s '3 days'");
+    machine.ok("date -s '3 days'");
     put_right(machine, &DRIFTS[7]);
     machine.ok("date -s '3 days ago'");
     put_right(machine, &DRIFTS[0]);
