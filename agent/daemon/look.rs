@@ -13,6 +13,7 @@ use crate::items::Item;
 use crate::profile::Profile;
 use crate::reconcile::{self, Account, JOURNAL, Wanted};
 use crate::report::{Entry, Outcome};
+use crate::step::Due;
 
 /// How long is waited where something stands against a change and does not tell when it ends.
 const HELD: Duration = Duration::from_secs(2);
@@ -216,7 +217,8 @@ impl Daemon<'_> {
     /// Counts what a run put right and what it could not; what is left alone from now on is told.
     fn learn(&mut self, account: &Account) -> Result<Vec<News>> {
         let now = now()?;
-        let dear = !account.deeds.due.is_empty();
+        let restarts = |due: &Due| matches!(due, Due::Restart { .. });
+        let dear = account.deeds.due.iter().any(restarts);
         let mut left = Vec::new();
         for entry in worked_on(account) {
             let subject = (entry.item, entry.subject.clone());
