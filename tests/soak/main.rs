@@ -36,7 +36,7 @@ const SAMPLE: Extent = Extent {
     reloads: 20,
 };
 const WHOLE: Extent = Extent {
-    idle: Duration::from_secs(600),
+    idle: Duration::from_secs(300),
     drifts: 200,
     polled: 20,
     storm: Duration::from_secs(60),
