@@ -17,7 +17,7 @@ mod standing;
 mod status;
 mod tally;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::host::{Clients, Event, Host, Readers, Signals, Source, Supervisor, Watch, now};
@@ -35,6 +35,9 @@ pub use tally::{Reactions, Tally};
 const PROFILE: &str = "profile";
 /// What is read to see whether anything may be changed now.
 const DAEMON: &str = "daemon";
+/// What trouble is about besides items.
+const WATCH: &str = "watch";
+const METRICS: &str = "metrics";
 
 /// What was asked for on the command line.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +67,6 @@ struct Daemon<'a> {
     /// What was said last of each of these.
     held: Option<String>,
     bad: Option<String>,
-    refused: Option<String>,
-    failure: Option<String>,
     /// Whether the service manager knows that we are ready.
     ready: bool,
     /// Whether everything was looked at.
@@ -82,8 +83,8 @@ struct Daemon<'a> {
     /// Who asks; none where nobody can.
     clients: Option<Clients>,
     textfile: Textfile,
-    /// Why that could not be written.
-    unwritten: Option<String>,
+    /// What lasts of it, by what it is about.
+    troubles: BTreeMap<&'static str, String>,
     tell: &'a mut Tell<'a>,
 }
 
@@ -111,8 +112,7 @@ pub fn run<'a>(mut host: Host, request: Request<'a>, tell: &'a mut Tell<'a>) -> 
         waiting: BTreeSet::new(),
         held: None,
         bad: None,
-        refused: None,
-        failure: None,
+        troubles: BTreeMap::new(),
         ready: false,
         watching: false,
         supervisor: Supervisor::of_environment()?,
@@ -123,7 +123,6 @@ pub fn run<'a>(mut host: Host, request: Request<'a>, tell: &'a mut Tell<'a>) -> 
         hash: profile.resolved.hash(),
         clients: None,
         textfile: Textfile::default(),
-        unwritten: None,
         host,
         request,
         profile,
@@ -242,6 +241,20 @@ impl Daemon<'_> {
     fn be_ready(&mut self) {
         if !std::mem::replace(&mut self.ready, true) {
             self.supervisor.tell("READY=1");
+        }
+    }
+
+    /// What is wrong with one thing, or that nothing is any more. It is tried again and again, and
+    /// said once, also where it is wrong with several.
+    fn trouble(&mut self, about: &'static str, text: Option<String>) {
+        let Some(text) = text else {
+            self.troubles.remove(about);
+            return;
+        };
+        let is_known = self.troubles.values().any(|known| *known == text);
+        self.troubles.insert(about, text.clone());
+        if !is_known {
+            self.tell(News::Trouble { text });
         }
     }
 

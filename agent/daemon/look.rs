@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::held::asks_systemd;
 use super::standing::is_well;
-use super::{DAEMON, Daemon, Mode, Moment, News, PROFILE};
+use super::{DAEMON, Daemon, Mode, Moment, News, PROFILE, WATCH};
 use crate::error::{Error, Result};
 use crate::host::now;
 use crate::items::Item;
@@ -127,6 +127,9 @@ impl Daemon<'_> {
                     }
                     found.changed |= acted;
                     found.entries.extend(account.entries);
+                    for about in items.iter().map(Item::name).chain([JOURNAL]) {
+                        self.trouble(about, None);
+                    }
                     found.items.extend(items.iter().map(Item::name));
                     found.items.insert(JOURNAL);
                 }
@@ -139,9 +142,6 @@ impl Daemon<'_> {
         // Also of what left the profile, which no other look is about.
         if everything && !failed {
             found.items.extend(Item::NAMES);
-        }
-        if !failed {
-            self.failure = None;
         }
         Ok(found)
     }
@@ -202,13 +202,14 @@ impl Daemon<'_> {
     /// Where a look failed as a whole nothing is known of its items.
     fn failed(&mut self, items: &[Item], error: &Error) -> Result<()> {
         let text = error.to_string();
-        // It is tried again and again, and said once.
-        if self.failure.as_ref() != Some(&text) {
-            self.failure = Some(text.clone());
-            self.tell(News::Trouble { text });
+        if items.is_empty() {
+            // All of them have left the profile.
+            self.trouble(JOURNAL, Some(text));
+            return Ok(());
         }
         let now = now()?;
         for item in items {
+            self.trouble(item.name(), Some(text.clone()));
             self.agenda.retry(item.name(), now);
         }
         Ok(())
@@ -287,12 +288,7 @@ impl Daemon<'_> {
         let text = watched
             .refused
             .map(|reason| format!("not everything can be watched, so it is polled: {reason}"));
-        if text != self.refused {
-            self.refused.clone_from(&text);
-            if let Some(text) = text {
-                self.tell(News::Trouble { text });
-            }
-        }
+        self.trouble(WATCH, text);
         self.set_pace()
     }
 
@@ -327,6 +323,7 @@ impl Daemon<'_> {
             return Ok(false);
         }
         self.patience.renew();
+        self.troubles.clear();
         let items = self.profile.items.iter().map(Item::name).collect();
         self.standing.retain(&items);
         Ok(true)

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::http::{self, Refusal, Request};
 use super::status::View;
-use super::{Daemon, Moment, News};
+use super::{Daemon, METRICS, Moment, News};
 use crate::error::Result;
 use crate::host::{Clients, Reply, now};
 
@@ -62,13 +62,7 @@ impl Daemon<'_> {
         };
         let text = self.view(now).metrics();
         let done = self.host.publish(&path.0, text.into_bytes());
-        let error = done.err().map(|error| error.to_string());
-        if error != self.unwritten {
-            self.unwritten.clone_from(&error);
-            if let Some(text) = error {
-                self.tell(News::Trouble { text });
-            }
-        }
+        self.trouble(METRICS, done.err().map(|error| error.to_string()));
     }
 
     fn view(&self, now: Moment) -> View<'_> {
