@@ -8,8 +8,10 @@ use tempfile::TempDir;
 
 use crate::run::{NODEPREP, Ran, directory, file, finish};
 
-/// Nothing of the real machine's /etc, /run and /var/lib can be reached once this has run.
+/// Nothing of the real machine's /etc, /run and /var/lib can be reached once this has run. A namespace of
+/// its own begins with the network's settings of the real machine, which may forward.
 const ENTER: &str = r#"
+    echo 0 >/proc/sys/net/ipv4/ip_forward
     mount -n --bind "$SPACE/run" /run
     mount -n --bind "$SPACE/var/lib" /var/lib
     mount -n --bind "$SPACE/etc" /etc
