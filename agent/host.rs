@@ -19,6 +19,7 @@ mod occupied;
 mod overlay;
 mod packages;
 mod perform;
+mod process;
 mod profiles;
 mod progress;
 mod ready;

@@ -1,7 +1,7 @@
 //! One look of the daemon: what may have changed is observed, planned and, where that is wanted and
 //! nothing stands against it, put right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::held::asks_systemd;
@@ -20,6 +20,9 @@ const HELD: Duration = Duration::from_secs(2);
 
 /// Packages may take as long as their servers like.
 const LONGEST_RUN: Duration = Duration::from_secs(3600);
+
+/// Who changed what each item reads, as far as that is known.
+type Who = BTreeMap<&'static str, BTreeSet<String>>;
 
 /// What a look found.
 #[derive(Default)]
@@ -110,6 +113,7 @@ impl Daemon<'_> {
     fn find(&mut self, names: &BTreeSet<&'static str>, everything: bool) -> Result<Found> {
         let mut found = Found::default();
         let mut failed = false;
+        let who = self.watch.take_who(&self.readers);
         for mode in [Mode::Enforce, Mode::Watch] {
             let items = self.items(names, mode);
             // What left the profile is taken back where all that is in it is enforced.
@@ -120,7 +124,7 @@ impl Daemon<'_> {
             match self.run(&items, mode, takes_back) {
                 Ok((account, acted)) => {
                     if acted {
-                        found.left.extend(self.learn(&account)?);
+                        found.left.extend(self.learn(&account, &who)?);
                     }
                     for text in account.deeds.trouble {
                         self.tell(News::Trouble { text });
@@ -215,16 +219,19 @@ impl Daemon<'_> {
         Ok(())
     }
 
-    /// Counts what a run put right and what it could not; what is left alone from now on is told.
-    fn learn(&mut self, account: &Account) -> Result<Vec<News>> {
+    /// Counts what a run put right, after `who` had changed it, and what it could not; what is left
+    /// alone from now on is told.
+    fn learn(&mut self, account: &Account, who: &Who) -> Result<Vec<News>> {
         let now = now()?;
         let restarts = |due: &Due| matches!(due, Due::Restart { .. });
         let dear = account.deeds.due.iter().any(restarts);
+        let nobody = BTreeSet::new();
         let mut left = Vec::new();
         for entry in worked_on(account) {
+            let by = who.get(entry.item).unwrap_or(&nobody);
             let subject = (entry.item, entry.subject.clone());
             let reason = match entry.outcome {
-                Outcome::Fixed => self.patience.fixed(&subject, now),
+                Outcome::Fixed => self.patience.fixed(&subject, by, now),
                 Outcome::Failed | Outcome::Unfixed => {
                     Some(self.patience.failed(&subject, dear, now))
                 }
@@ -285,6 +292,9 @@ impl Daemon<'_> {
         for source in &watched.new {
             self.touch(source)?;
         }
+        let suspects = self.patience.suspects();
+        let suspects = suspects.iter().filter_map(|name| self.readers.get(name));
+        self.watch.suspect(suspects.flatten());
         let text = watched
             .refused
             .map(|reason| format!("not everything can be watched, so it is polled: {reason}"));

@@ -21,7 +21,7 @@ fn each_number_has_its_line() {
     for second in 21..26 {
         known
             .patience
-            .fixed(&("sysctl", "a".into()), second * SECOND);
+            .fixed(&("sysctl", "a".into()), &[].into(), second * SECOND);
     }
     let page = known.view().metrics();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! When to stop: what somebody else changes back each time is not fought for, and what failed is not
 //! tried at once again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::agenda::Moment;
@@ -9,6 +9,8 @@ use crate::host::Subject;
 
 /// Once a subject was put right so often
 const TIMES: usize = 5;
+/// and somebody may once it was so often: who is asked from then on
+const SUSPECT: usize = 2;
 /// within this time, somebody changes it back.
 const WITHIN: Duration = Duration::from_secs(600);
 /// It is left alone, first for
@@ -26,6 +28,8 @@ pub struct Patience(BTreeMap<Subject, Record>);
 struct Record {
     /// When it was put right, not longer ago than matters.
     fixed: VecDeque<Moment>,
+    /// Who had changed it before so many of these.
+    by: BTreeMap<String, usize>,
     /// For how long it was left alone last.
     pause: Option<Duration>,
     /// Whether it was, because somebody changed it back.
@@ -46,11 +50,20 @@ pub struct Left<'a> {
 }
 
 impl Patience {
-    /// A subject was put right. Tells what is to be said, where it is left alone from now on.
-    pub fn fixed(&mut self, subject: &Subject, now: Moment) -> Option<String> {
+    /// A subject was put right that had been changed `by` these, as far as that is known. Tells what
+    /// is to be said, where it is left alone from now on.
+    pub fn fixed(
+        &mut self,
+        subject: &Subject,
+        by: &BTreeSet<String>,
+        now: Moment,
+    ) -> Option<String> {
         let record = self.0.entry(subject.clone()).or_default();
         record.forget(now);
         record.fixed.push_back(now);
+        for who in by {
+            *record.by.entry(who.clone()).or_default() += 1;
+        }
         // Who was left alone once has had all the patience there is.
         let times = if record.contested { 2 } else { TIMES };
         if record.fixed.len() < times {
@@ -62,11 +75,22 @@ impl Patience {
         record.contested = true;
         let n = record.fixed.len();
         let within = humantime::format_duration(WITHIN);
+        let by = record.by.iter().max_by_key(|(_, times)| **times);
+        let by = by.map(|(who, times)| format!(", written by {who} before {times} of them"));
+        let by = by.unwrap_or_default();
         Some(record.leave(
-            &format!("contested: changed back {n} times within {within}"),
+            &format!("contested: changed back {n} times within {within}{by}"),
             FIRST,
             now,
         ))
+    }
+
+    /// The items of which something may be contested.
+    #[must_use]
+    pub fn suspects(&self) -> BTreeSet<&'static str> {
+        let is_suspect = |record: &Record| record.contested || record.fixed.len() >= SUSPECT;
+        let suspects = self.0.iter().filter(|(_, record)| is_suspect(record));
+        suspects.map(|((item, _), _)| *item).collect()
     }
 
     /// A subject could not be put right; to try is `dear` where a daemon is restarted for it. Tells what
@@ -120,6 +144,7 @@ impl Record {
         let for_how_long = humantime::format_duration(pause);
         let reason = format!("{why}: left alone for {for_how_long}");
         self.pause = Some(pause);
+        self.by.clear();
         self.fixed.clear();
         self.fixed.push_back(now);
         self.left = Some((now + pause, reason.clone()));
@@ -150,21 +175,25 @@ mod tests {
         ("sysctl", "net.ipv4.ip_forward".into())
     }
 
+    fn nobody() -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     #[test]
     fn who_changes_back_is_left_alone_for_longer_each_time() {
         let mut patience = Patience::default();
         let mut now = SECOND;
         for _ in 0..4 {
-            assert_eq!(patience.fixed(&subject(), now), None);
+            assert_eq!(patience.fixed(&subject(), &nobody(), now), None);
             now += SECOND;
         }
-        let reason = patience.fixed(&subject(), now).unwrap();
+        let reason = patience.fixed(&subject(), &nobody(), now).unwrap();
         assert!(reason.contains("5 times within 10m") && reason.ends_with("left alone for 1m"));
         assert_eq!(patience.left_alone(now + 59 * SECOND).len(), 1);
         assert!(patience.left_alone(now + 60 * SECOND).is_empty());
         for minutes in [2, 4, 8] {
             now = patience.until(&subject()).unwrap() + SECOND;
-            let reason = patience.fixed(&subject(), now).unwrap();
+            let reason = patience.fixed(&subject(), &nobody(), now).unwrap();
             assert!(
                 reason.ends_with(&format!("left alone for {minutes}m")),
                 "{reason}"
@@ -173,10 +202,35 @@ mod tests {
     }
 
     #[test]
+    fn who_wrote_most_often_is_named() {
+        let mut patience = Patience::default();
+        let by = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(patience.suspects(), BTreeSet::new());
+        for names in [
+            &[][..],
+            &[],
+            &["sh (cron.service)"],
+            &["vi", "sh (cron.service)"],
+        ] {
+            assert_eq!(patience.fixed(&subject(), &by(names), SECOND), None);
+        }
+        assert_eq!(patience.suspects(), ["sysctl"].into());
+        let reason = patience.fixed(&subject(), &by(&["vi", "sh (cron.service)"]), SECOND);
+        let text = "contested: changed back 5 times within 10m, written by sh (cron.service) \
+                    before 3 of them: left alone for 1m";
+        assert_eq!(reason.as_deref(), Some(text));
+        let next = patience.fixed(&subject(), &nobody(), 62 * SECOND).unwrap();
+        assert!(next.contains("2 times within 10m: left alone"), "{next}");
+    }
+
+    #[test]
     fn now_and_then_is_no_contest() {
         let mut patience = Patience::default();
         for hour in 1..100 {
-            assert_eq!(patience.fixed(&subject(), hour * 3600 * SECOND), None);
+            assert_eq!(
+                patience.fixed(&subject(), &nobody(), hour * 3600 * SECOND),
+                None
+            );
         }
     }
 
@@ -184,9 +238,9 @@ mod tests {
     fn a_peace_is_believed_in_time() {
         let mut patience = Patience::default();
         for second in 1..=5 {
-            patience.fixed(&subject(), second * SECOND);
+            patience.fixed(&subject(), &nobody(), second * SECOND);
         }
-        assert_eq!(patience.fixed(&subject(), 3600 * SECOND), None);
+        assert_eq!(patience.fixed(&subject(), &nobody(), 3600 * SECOND), None);
     }
 
     #[test]
@@ -206,8 +260,8 @@ mod tests {
                 .ends_with(" 1m")
         );
         // That it took some tries is no contest.
-        assert_eq!(patience.fixed(&subject(), 70 * SECOND), None);
-        assert_eq!(patience.fixed(&subject(), 71 * SECOND), None);
+        assert_eq!(patience.fixed(&subject(), &nobody(), 70 * SECOND), None);
+        assert_eq!(patience.fixed(&subject(), &nobody(), 71 * SECOND), None);
         patience.renew();
         assert!(patience.left_alone(63 * SECOND).is_empty());
     }

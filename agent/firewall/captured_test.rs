@@ -156,6 +156,20 @@ fn no_lost_message_makes_it_panic() {
     assert_eq!(begin, NATIVE.len());
 }
 
+/// `nft add table inet x`, as NFNLGRP_NFTABLES told it: the table, and who made it.
+#[test]
+fn who_changed_the_rules() {
+    const TABLE: &[u8] = b"\x38\0\0\0\0\x0a\0\0\x01\0\0\0\x43\x1b\0\0\x01\0\0\x02\
+        \x06\0\x01\0x\0\0\0\x08\0\x03\0\0\0\0\0\x0c\0\x04\0\0\0\0\0\0\0\0\x01\x08\0\x02\0\0\0\0\0";
+    const GENERATION: &[u8] = b"\x2c\0\0\0\x0f\x0a\0\0\x01\0\0\0\x43\x1b\0\0\0\0\0\x02\
+        \x08\0\x01\0\0\0\0\x02\x08\0\x02\0\0\0\x1b\x43\x08\0\x03\0nft\0";
+    assert_eq!(nft::changed_by(TABLE), None);
+    assert_eq!(nft::changed_by(GENERATION), Some((0x1b43, "nft")));
+    for length in 0..GENERATION.len() {
+        assert_eq!(nft::changed_by(&GENERATION[..length]), None);
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..400)) {

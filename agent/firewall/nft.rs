@@ -63,6 +63,16 @@ pub fn generation(stream: &[u8]) -> Option<u32> {
     all.find_map(|message| message.attributes().number(1))
 }
 
+/// The process that made the ruleset what it is, by its number and name, as a NFT_MSG_NEWGEN tells it
+/// (include/uapi/linux/netfilter/nf_tables.h, `NFTA_GEN_PROC_PID`, `NFTA_GEN_PROC_NAME`); old
+/// kernels don't.
+#[must_use]
+pub fn changed_by(stream: &[u8]) -> Option<(u32, &str)> {
+    let mut all = messages(stream).filter(|message| message.kind == NEW_GENERATION);
+    let attributes = all.next()?.attributes();
+    Some((attributes.number(2)?, attributes.string(3)?))
+}
+
 /// Family, table and name of every set in a stream whose elements [`decode`] needs.
 pub fn sets(stream: &[u8]) -> impl Iterator<Item = (u8, &str, &str)> {
     let sets = messages(stream).filter(|message| message.kind == NEW_SET);

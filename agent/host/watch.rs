@@ -4,6 +4,7 @@
 mod directories;
 mod groups;
 mod places;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,6 +23,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::directories::{Armed, Directories};
 use self::groups::Group;
+use self::writers::Writers;
 use super::files::read_kernel;
 use super::{Clients, Host, Source};
 use crate::error::{Error, Result, trouble};
@@ -56,7 +58,8 @@ const CLOCK: u64 = 1;
 const STOP: u64 = 2;
 const RELOAD: u64 = 3;
 const CLIENTS: u64 = 4;
-const OTHERS: u64 = 5;
+const WRITERS: u64 = 5;
+const OTHERS: u64 = 6;
 
 /// Waits for events of the live host.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct Watch {
     clock: TimerFd,
     stop: UnixStream,
     reload: UnixStream,
+    /// Who writes; none where nobody is suspected.
+    writers: Option<Writers>,
     others: Vec<(u64, Other)>,
     next: u64,
     /// Kernel values as they were last.
@@ -102,6 +107,7 @@ impl Watch {
             clock: clock().map_err(|error| trouble!("timerfd: {}", error.desc()))?,
             stop: on_signal(&[SIGTERM, SIGINT])?,
             reload: on_signal(&[SIGHUP])?,
+            writers: None,
             others: Vec::new(),
             next: OTHERS,
             values: BTreeMap::new(),
@@ -242,9 +248,16 @@ impl Watch {
                 events.push(Event::Reload);
             }
             CLIENTS => events.push(Event::Asked),
+            WRITERS => {
+                if let Some(writers) = &mut self.writers {
+                    writers.drain();
+                }
+            }
             _ => {
-                let other = self.others.iter().find(|(own, _)| *own == number);
-                if let Some((_, other)) = other.filter(|(_, other)| other.drain()) {
+                let other = self.others.iter_mut().find(|(own, _)| *own == number);
+                if let Some((_, other)) = other
+                    && other.drain()
+                {
                     events.push(Event::Touched(other.source().clone()));
                 }
             }
@@ -310,7 +323,7 @@ impl Other {
     }
 
     /// Whether it has something to tell; a file has been told by being polled.
-    fn drain(&self) -> bool {
+    fn drain(&mut self) -> bool {
         match self {
             Self::Group(group) => group.drain(),
             Self::File { .. } => true,

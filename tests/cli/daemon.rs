@@ -14,7 +14,7 @@ use crate::tree::photograph;
 
 trials!(
     anyone: [],
-    root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, without_inotify, tells_systemd, tells_journald, no_room]
+    root: [puts_right, changes_nothing, modes, ends_at_once, reloads, paused, held, two_at_once, contested, contested_rules, without_inotify, tells_systemd, tells_journald, no_room]
 );
 
 pub const PROFILE: &str = "schema = \"v1alpha1\"\n[daemon]\npoll = \"1s\"\n[sysctl.keys]\n\
@@ -316,10 +316,13 @@ fn two_at_once() {
 fn contested() {
     let daemon = start(space(PROFILE), "", &[]);
     let said = || daemon.said().contains("contested: changed back 5 times");
+    // Still there when the kernel is heard of it.
+    let script = format!("echo 0 >{FORWARD}; sleep 1");
     while !said() {
-        daemon.set_forward("0");
+        daemon.run(&["sh", "-c", &script]).exits(0);
         wait_for(|| daemon.forward() == "1" || said());
     }
+    daemon.says(&["written by sh", "before 3 of them"]);
     daemon.settle();
     daemon.set_forward("0");
     daemon.says(&["left alone for 1m", "blocked; live: 0 → 1: contested"]);
@@ -329,6 +332,21 @@ fn contested() {
     assert_eq!(daemon.forward(), "0");
     send(&daemon.child, Signal::SIGHUP);
     wait_for(|| daemon.forward() == "1");
+}
+
+/// The kernel tells with the rules who changed them.
+fn contested_rules() {
+    let ports = "schema = \"v1alpha1\"\n[ports]\nopen = [\"6443/tcp\"]\n";
+    let rules = "nft -f - <<'END'\ntable inet filter {\n chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\nEND";
+    let daemon = start(space(ports), rules, &[]);
+    let list = || daemon.run(&["nft", "list", "ruleset"]).stdout;
+    let said = || daemon.said().contains("contested: changed back 5 times");
+    while !said() {
+        wait_for(|| list().contains("6443") || said());
+        let flush = ["nft", "flush", "chain", "inet", "filter", "input"];
+        daemon.run(&flush).exits(0);
+    }
+    daemon.says(&["written by nft"]);
 }
 
 /// A user namespace has a limit of its own.

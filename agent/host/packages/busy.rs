@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 
 use crate::error::{Result, trouble};
 use crate::host::Host;
+use crate::host::process::{comm, named};
 use crate::step::Manager;
 
 /// Files that apt and dpkg lock with fcntl(2) (apt's apt-pkg/deb/debsystem.cc, FileFd and
@@ -102,17 +103,4 @@ fn holder(file: &impl AsFd) -> nix::Result<Option<i32>> {
     };
     nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETLK(&mut lock))?;
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
-}
-
-fn comm(pid: i32) -> Option<String> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(text.trim_end().to_owned())
-}
-
-fn named(pid: i32) -> String {
-    match comm(pid) {
-        Some(name) => format!("{name} (process {pid})"),
-        None if pid == 0 => "a process of another container".into(),
-        None => format!("process {pid}"),
-    }
 }

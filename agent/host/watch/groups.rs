@@ -1,6 +1,7 @@
 //! What the kernel tells by netlink(7): modules that come and go, SELinux's mode, the rules of
 //! nf_tables, addresses and routes.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use nix::sys::socket::{
     AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, socket,
 };
 
-use crate::host::Source;
+use crate::firewall::nft;
+use crate::host::{Source, process};
 
 /// Messages that are cut off are as good: that one came is what counts, and which module it is about
 /// stands first.
@@ -22,6 +24,8 @@ const READS: usize = 4096;
 pub(super) struct Group {
     pub source: Source,
     socket: OwnedFd,
+    /// Who changed it, where the kernel tells that.
+    pub by: BTreeSet<String>,
 }
 
 // The groups are bits.
@@ -58,12 +62,13 @@ impl Group {
         Ok(Some(Self {
             source: source.clone(),
             socket,
+            by: BTreeSet::new(),
         }))
     }
 
     /// Takes what came; tells whether any of it is about the source. What the kernel had to drop may
     /// have been.
-    pub fn drain(&self) -> bool {
+    pub fn drain(&mut self) -> bool {
         let mut touched = false;
         let mut buffer = [0; BUFFER];
         for _ in 0..READS {
@@ -72,7 +77,10 @@ impl Group {
                     // Anyone may send to a netlink socket, only the kernel is 0.
                     let of_kernel = from.is_some_and(|from| from.pid() == 0);
                     let message = buffer.get(..length).unwrap_or_default();
-                    touched |= of_kernel && self.is_about(message);
+                    if of_kernel && self.is_about(message) {
+                        touched = true;
+                        self.note_who(message);
+                    }
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => break,
@@ -83,6 +91,15 @@ impl Group {
             }
         }
         touched
+    }
+
+    fn note_who(&mut self, message: &[u8]) {
+        if self.source == Source::Rules
+            && let Some((pid, name)) = nft::changed_by(message)
+            && let Ok(pid) = i32::try_from(pid)
+        {
+            self.by.insert(process::in_unit(pid, Some(name)));
+        }
     }
 
     /// An uevent begins with `ACTION@DEVPATH` (lib/kobject_uevent.c).

@@ -113,6 +113,7 @@ pub fn run(image: &Image) {
     );
     restarts(machine);
     hardships(machine);
+    contested(machine);
     paused(machine);
     machine.ok("begin=$(date +%s); systemctl stop nodeprep; [ $(($(date +%s) - begin)) -le 5 ]");
     machine.reboot();
@@ -209,6 +210,22 @@ fn hardships(machine: &mut Machine) {
     machine.ok("[ $(sysctl -n kernel.panic) = 0 ] && umount /var/lib/nodeprep/journal");
     put_right(machine, &["true", "[ $(sysctl -n kernel.panic) = 10 ]"]);
     machine.ok("systemctl -q is-active nodeprep");
+}
+
+/// A service that changes back what is put right each time is named, and let have its way.
+fn contested(machine: &mut Machine) {
+    machine.ok(
+        "systemctl reload nodeprep; systemd-run -q --unit other sh -c \
+         'while sleep 2; do echo 0 >/proc/sys/kernel/panic; done'",
+    );
+    said(
+        machine,
+        "contest",
+        "journalctl -u nodeprep -o cat",
+        "sysctl kernel.panic: contested: changed back 5 times within 10m, written by sh (other.service) before 3 of them: left alone for 1m",
+    );
+    machine.ok("systemctl stop other; systemctl reload nodeprep");
+    put_right(machine, &["true", "[ $(sysctl -n kernel.panic) = 10 ]"]);
 }
 
 fn paused(machine: &mut Machine) {
