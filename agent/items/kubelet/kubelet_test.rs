@@ -2,7 +2,11 @@
 
 #![allow(clippy::disallowed_methods)] // the test's own files
 
+use std::path::Path;
+
+use super::observed::{CONFIG, KUBEADM_FLAGS};
 use super::*;
+use crate::finding::Origin;
 use crate::items::Item;
 use crate::plan::Plan;
 
@@ -145,39 +149,6 @@ fn nothing_is_written_before_it_is_installed() {
         boot(&plan, "version"),
         State::NotApplicable { .. }
     ));
-}
-
-#[test]
-fn the_runtime_has_to_agree() {
-    let observed = |driver: &str, runtime| Observed {
-        unit: Unit::default(),
-        running: Ok(None),
-        is_member: false,
-        installed: Ok(Package::Absent),
-        file: PathBuf::new(),
-        text: String::new(),
-        extra: Ok(None),
-        kubeadms: None,
-        driver: Some(Driver {
-            name: driver.into(),
-            line: Some(2),
-        }),
-        runtime,
-        not_here: None,
-    };
-    let systemd = observed("systemd", Some(CgroupDriver::Systemd));
-    assert_eq!(
-        systemd.cgroup_driver(None),
-        Some((State::InSync, State::InSync))
-    );
-    let other = observed("systemd", Some(CgroupDriver::Cgroupfs));
-    let (live, boot) = other.cgroup_driver(Some(CgroupDriver::Systemd)).unwrap();
-    assert_eq!(
-        live,
-        State::differs("cgroupfs in the runtime", "systemd", None)
-    );
-    assert_eq!(boot, State::InSync);
-    assert_eq!(observed("systemd", None).cgroup_driver(None), None);
 }
 
 /// rpm is asked on the live host; in an image there is nobody to ask.
