@@ -27,8 +27,8 @@ pub fn idle(extent: Extent) -> Idle {
         "schema = \"v1alpha1\"\nextends = [\"kubeadm-control-plane\"]\n[daemon]\npoll = \"5s\"\n";
     save(PROFILE, profile);
     let daemon = Daemon::start(&["--mode", "watch"]);
+    std::thread::sleep(extent.calm);
     daemon.settle();
-    // What could not be told is asked for again, later each time.
     let (begin, processor, wakes) = (Instant::now(), daemon.processor(), daemon.wakes());
     std::thread::sleep(extent.idle);
     Idle {

@@ -20,6 +20,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// How much of each there is.
 #[derive(Clone, Copy)]
 struct Extent {
+    /// What can't be told here, having no runtime, is looked at again after 1, 2, 4 … 600 s.
+    calm: Duration,
     idle: Duration,
     drifts: usize,
     /// Where nothing tells of a drift it takes as long as a poll.
@@ -29,6 +31,7 @@ struct Extent {
 }
 
 const SAMPLE: Extent = Extent {
+    calm: Duration::ZERO,
     idle: Duration::from_secs(2),
     drifts: 2,
     polled: 1,
@@ -36,7 +39,9 @@ const SAMPLE: Extent = Extent {
     reloads: 20,
 };
 const WHOLE: Extent = Extent {
-    idle: Duration::from_secs(300),
+    // Between the eighth of those looks and the ninth.
+    calm: Duration::from_secs(260),
+    idle: Duration::from_secs(240),
     drifts: 200,
     polled: 20,
     storm: Duration::from_secs(60),
