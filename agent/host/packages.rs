@@ -145,7 +145,7 @@ fn explain(argv: &[&str], failure: &Failure) -> Error {
 
 fn complaints(said: &str) -> String {
     // apt's and dpkg's, then dnf's, yum's and rpm's.
-    const TELLING: [&str; 11] = [
+    const TELLING: [&str; 12] = [
         "E: ",
         "W: ",
         "dpkg: ",
@@ -157,6 +157,7 @@ fn complaints(said: &str) -> String {
         "Failed",
         "- Curl error",
         "- Status code",
+        ">>> ",
     ];
     // The kernel's, through whichever; dnf's of packages.
     const INSIDE: [&str; 3] = [

@@ -1,6 +1,6 @@
-//! A host of the EL family without a machine for it: Debian's own dnf 4 and rpm, seen through a layer
-//! that has the files by which Rocky 9 is known, an rpm database and no repository yet. dpkg is there
-//! too, as EPEL's package of it would be.
+//! A host of the EL family without a machine for it: Debian's own dnf and rpm, seen through a layer
+//! that has the files by which Rocky 9 or Fedora 42 is known, an rpm database and no repository yet. dpkg
+//! is there too, as EPEL's package of it would be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,57 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
+use crate::cache;
 use crate::run::{NODEPREP, Ran, file, finish};
 
 /// Where a profile is that no path is given for.
 const PROFILE: &str = "etc/nodeprep/profile.toml";
 
-/// Files of Rocky Linux 9.4, and of packages rocky-release, rpm and dnf there.
-const FILES: [(&str, &str); 6] = [
+/// What manages its packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// This machine's own.
+    Dnf4,
+    /// In a tree of Debian testing: Debian 12 has no package of it.
+    Dnf5,
+}
+
+impl Manager {
+    /// Where its programs are, made now if they are not there yet.
+    pub fn tree(self) -> Result<PathBuf, String> {
+        match self {
+            Self::Dnf4 => Ok(PathBuf::from("/")),
+            Self::Dnf5 => {
+                let recipe = [include_str!("tree.sh")];
+                let made = cache::made("el", "testing", &recipe, "tests/el/tree.sh")?;
+                Ok(made.join("tree"))
+            }
+        }
+    }
+
+    /// Files of the release and of its packages of rpm and dnf.
+    fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Dnf4 => &ROCKY,
+            Self::Dnf5 => &FEDORA,
+        }
+    }
+}
+
+const FEDORA: [(&str, &str); 3] = [
+    (
+        "etc/os-release",
+        "NAME=\"Fedora Linux\"\nVERSION=\"42 (Server Edition)\"\nID=fedora\nVERSION_ID=42\n\
+         PLATFORM_ID=\"platform:f42\"\n",
+    ),
+    (
+        "etc/dnf/libdnf5-plugins/local.conf",
+        "[main]\nenabled = false\n",
+    ),
+    ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
+];
+
+const ROCKY: [(&str, &str); 5] = [
     (
         "etc/os-release",
         "NAME=\"Rocky Linux\"\nVERSION=\"9.4 (Blue Onyx)\"\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n\
@@ -34,12 +78,11 @@ const FILES: [(&str, &str); 6] = [
     ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
     // Of Rocky's python3-dnf-plugin-versionlock, as of a host that had it once.
     ("etc/dnf/plugins/versionlock.list", ""),
-    // Tells of each call.
-    (
-        "usr/local/bin/rpm",
-        "#!/bin/bash\necho \"$*\" >>/run/rpm.calls\nexec -a rpm /usr/bin/rpm.real \"$@\"\n",
-    ),
 ];
+
+/// Tells of each call.
+const RPM: &str =
+    "#!/bin/bash\necho \"$*\" >>/run/rpm.calls\nexec -a rpm /usr/bin/rpm.real \"$@\"\n";
 
 /// The packages that can be had, made once.
 static REPOSITORY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -52,15 +95,18 @@ static REPOSITORY: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 pub struct Machine {
+    pub manager: Manager,
     dir: TempDir,
 }
 
 impl Machine {
     /// Makes it; the calling thread is in namespaces of its own from then on, and must end with it.
-    pub fn new() -> Self {
+    pub fn new(manager: Manager) -> Self {
+        let tree = manager.tree().unwrap();
         let repository = REPOSITORY.as_path();
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).unwrap();
         let machine = Self {
+            manager,
             dir: tempfile::tempdir().unwrap(),
         };
         let none = None::<&str>;
@@ -84,8 +130,9 @@ impl Machine {
             fs::create_dir(machine.dir.path().join(dir)).unwrap();
         }
         let layers = format!(
-            "lowerdir=/,upperdir={0}/layer,workdir={0}/work",
-            machine.dir.path().display()
+            "lowerdir={1},upperdir={0}/layer,workdir={0}/work",
+            machine.dir.path().display(),
+            tree.display()
         );
         over(
             "overlay",
@@ -110,10 +157,15 @@ impl Machine {
              rm -rf /etc/os-release /etc/rpm /var/cache/dnf /var/lib/dnf /var/lib/nodeprep
              mv /usr/bin/rpm /usr/bin/rpm.real",
         );
-        for (path, text) in FILES {
+        for (path, text) in self.manager.files() {
             file(&self.path(path), text);
         }
-        self.ok("chmod 755 /usr/local/bin/rpm && mv /usr/local/bin/rpm /usr/bin/");
+        file(&self.path("usr/bin/rpm"), RPM);
+        self.ok("chmod 755 /usr/bin/rpm");
+        if self.manager == Manager::Dnf5 {
+            // As in Fedora's package dnf5.
+            self.ok("ln -s dnf5 /usr/bin/dnf");
+        }
         for part in ["repo", "key.asc"] {
             finish(
                 Command::new("cp")

@@ -1,10 +1,12 @@
-//! The packages of an EL host by its own dnf 4 and rpm, as Debian has them: what is said and written
-//! of them here is theirs, not a picture of it. yum 3 and dnf 5 are seen on captured hosts only: Debian 12
-//! has no package of them.
+//! The packages of an EL host by its own dnf 4 or dnf 5 and rpm, as Debian has them: what is said and
+//! written of them here is theirs, not a picture of it. yum 3 is seen on captured hosts only: Debian has
+//! no package of it.
 #![allow(clippy::disallowed_methods)] // the fence is around the agent
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // how a test fails
 #![allow(missing_docs)]
 
+#[path = "../vm/cache.rs"]
+mod cache;
 mod machine;
 mod packages;
 #[path = "../cli/run.rs"]
@@ -15,23 +17,33 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use machine::Machine;
+use machine::{Machine, Manager};
 
 fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
     let missing = missing();
-    let trials = packages::TRIALS.map(|(name, test)| {
-        let name = format!("el::{name}");
-        if let Some(missing) = &missing {
-            eprintln!("SKIPPED (needs {missing}): {name}");
+    let mut trials = Vec::new();
+    for manager in [Manager::Dnf4, Manager::Dnf5] {
+        // A trial that runs can only pass or fail.
+        let missing = missing.clone().or_else(|| match arguments.list {
+            true => None,
+            false => manager.tree().err(),
+        });
+        for (name, test) in packages::TRIALS {
+            let name = format!("{manager:?}::{name}").to_lowercase();
+            if let Some(missing) = &missing {
+                eprintln!("SKIPPED (needs {missing}): {name}");
+            }
+            let trial = Trial::test(name, move || alone(test, manager));
+            trials.push(trial.with_ignored_flag(missing.is_some()));
         }
-        Trial::test(name, move || alone(test)).with_ignored_flag(missing.is_some())
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// In a thread whose namespaces end with it.
-fn alone(test: fn(&Machine)) -> Result<(), Failed> {
-    let trial = std::thread::spawn(move || test(&Machine::new()));
+fn alone(test: fn(&Machine), manager: Manager) -> Result<(), Failed> {
+    let trial = std::thread::spawn(move || test(&Machine::new(manager)));
     trial.join().map_err(|_| "see the panic above".into())
 }
 

@@ -1,6 +1,6 @@
 //! Packages as a profile wants them: one transaction, held, what can't be had, and all taken back.
 
-use crate::machine::{Machine, Report};
+use crate::machine::{Machine, Manager, Report};
 
 /// A test of a host, with its name.
 type Trial = (&'static str, fn(&Machine));
@@ -41,8 +41,31 @@ fn versions(machine: &Machine) -> String {
     machine.ok("rpm.real -qa --qf '%{name} %{evr}\\n' | grep -v ^gpg-pubkey | sort")
 }
 
+/// What is held, by dnf's own word.
 fn locks(machine: &Machine) -> String {
-    machine.ok("grep -hv '^#' /etc/dnf/plugins/versionlock.list | grep . | sort || true")
+    machine.ok(match machine.manager {
+        Manager::Dnf4 => "grep -hv '^#' /etc/dnf/plugins/versionlock.list | grep . | sort || true",
+        Manager::Dnf5 => {
+            "dnf -q versionlock list | sed -n 's/^Package name: //p; s/^evr = //p' | paste -sd '-\n' | \
+             sed 's/-\\([^-]*-[^-]*\\)$/-0:\\1.*/' | sort"
+        }
+    })
+}
+
+/// dnf past the excludes of repositories.
+fn past_excludes(machine: &Machine) -> &'static str {
+    match machine.manager {
+        Manager::Dnf4 => "dnf -qy --disableexcludes=all",
+        Manager::Dnf5 => "dnf -qy --setopt=disable_excludes=lab",
+    }
+}
+
+/// dnf past excludes and locks: with all excludes dnf 5 lifts its locks.
+fn past_locks(machine: &Machine) -> &'static str {
+    match machine.manager {
+        Manager::Dnf4 => "dnf -qy --disableexcludes=all --disableplugin=versionlock",
+        Manager::Dnf5 => "dnf -qy --setopt=disable_excludes=*",
+    }
 }
 
 fn transactions(machine: &Machine) -> usize {
@@ -59,10 +82,17 @@ fn installs(machine: &Machine) {
     machine.nodeprep("check", 2);
     let report = machine.nodeprep("apply", 0);
     assert_eq!(packages_steps(&report), 1, "{:?}", report.steps());
+    // dnf 5 can hold packages by itself.
+    let plugin = match machine.manager {
+        Manager::Dnf4 => "python3-dnf-plugin-versionlock 4.3.0-1\n",
+        Manager::Dnf5 => "",
+    };
     assert_eq!(
         versions(machine),
-        "kubeadm 1.30.1-1\nkubectl 1.30.4-1\nkubelet 1.30.4-1\nlab-cni 1.6.0-1\n\
-         python3-dnf-plugin-versionlock 4.3.0-1\nrocky-release 9.4-1"
+        format!(
+            "kubeadm 1.30.1-1\nkubectl 1.30.4-1\nkubelet 1.30.4-1\nlab-cni 1.6.0-1\n{plugin}\
+             rocky-release 9.4-1"
+        )
     );
     // What goes is a transaction of its own: dnf has no command for both.
     assert_eq!(transactions(machine), 2);
@@ -70,18 +100,19 @@ fn installs(machine: &Machine) {
     assert!(machine.nodeprep("apply", 0).steps().is_empty());
     machine.nodeprep("check", 0);
     // dnf itself leaves them alone.
-    machine.ok("dnf -qy --disableexcludes=all upgrade");
+    machine.ok(&format!("{} upgrade", past_excludes(machine)));
     assert!(versions(machine).contains("kubectl 1.31.0-1\nkubelet 1.30.4-1"));
     machine.nodeprep("check", 2);
     machine.nodeprep("apply", 0);
+    let dnf = past_locks(machine);
     for hurt in [
-        "dnf -qy versionlock delete kubelet",
-        "dnf -qy remove kubectl",
-        "dnf -qy --disableexcludes=all --disableplugin=versionlock install kubelet-1.31.0",
-        "dnf -qy --disableexcludes=all --disableplugin=versionlock downgrade kubeadm-1.29.9",
-        "dnf -qy install lab-old",
+        "dnf -qy versionlock delete kubelet".into(),
+        "dnf -qy remove kubectl".into(),
+        format!("{dnf} install kubelet-1.31.0"),
+        format!("{dnf} downgrade kubeadm-1.29.9"),
+        "dnf -qy install lab-old".into(),
     ] {
-        machine.ok(hurt);
+        machine.ok(&hurt);
         machine.nodeprep("check", 2);
         machine.nodeprep("apply", 0);
         machine.nodeprep("check", 0);
@@ -153,7 +184,8 @@ fn remembered(machine: &Machine) {
     machine.nodeprep("check", 0);
     machine.nodeprep("apply", 0);
     assert_eq!(asked(machine), "");
-    machine.ok("dnf -qy --disableexcludes=all upgrade kubectl && dnf -qy install lab-cni");
+    let dnf = past_excludes(machine);
+    machine.ok(&format!("{dnf} upgrade kubectl && dnf -qy install lab-cni"));
     machine.nodeprep("check", 0);
     assert_eq!(asked(machine).lines().count(), 1);
     machine.nodeprep("apply", 0);
@@ -170,7 +202,7 @@ fn theirs(machine: &Machine) {
     );
     let before = versions(machine);
     machine.nodeprep("apply", 0);
-    machine.ok("dnf -qy --disableexcludes=all upgrade kubectl");
+    machine.ok(&format!("{} upgrade kubectl", past_excludes(machine)));
     let report = machine.nodeprep("remove", 2);
     let state = report.of("package kubectl");
     assert_eq!(
@@ -185,7 +217,13 @@ fn theirs(machine: &Machine) {
 /// A lock that someone else has put on what comes along holds.
 fn locked_by_others(machine: &Machine) {
     let lock = "lab-cni-0:1.5.0-1.*";
-    machine.ok(&format!("echo '{lock}' >/etc/dnf/plugins/versionlock.list"));
+    machine.ok(&match machine.manager {
+        Manager::Dnf4 => format!("echo '{lock}' >/etc/dnf/plugins/versionlock.list"),
+        // Of what is installed; and the repository is not defined yet.
+        Manager::Dnf5 => "rpm -i --nosignature /srv/repo/lab-cni-1.5.0-1.rpm; \
+                          dnf -q versionlock add lab-cni; rpm -e lab-cni"
+            .into(),
+    });
     profile(machine, PACKAGES);
     machine.nodeprep("apply", 0);
     assert!(versions(machine).contains("lab-cni 1.5.0-1"));

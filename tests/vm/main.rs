@@ -15,6 +15,7 @@
 )] // as in every test
 
 mod bench;
+mod cache;
 mod demo;
 mod guest;
 mod image;
