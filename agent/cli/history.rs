@@ -119,12 +119,15 @@ fn sentence(line: &Line<'_>) -> String {
         0 => String::new(),
         n => format!(", {n} failed"),
     };
+    let steps = match line.steps {
+        1 => "1 step".into(),
+        n => format!("{n} steps"),
+    };
     format!(
-        "{}  {} {}: {} steps{failed}; {}; {} KiB",
+        "{}  {} {}: {steps}{failed}; {}; {} KiB",
         line.run,
         line.command,
         line.profile,
-        line.steps,
         line.state,
         line.bytes.div_ceil(1024)
     )

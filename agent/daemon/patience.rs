@@ -79,7 +79,7 @@ impl Patience {
         let by = by.map(|(who, times)| format!(", written by {who} before {times} of them"));
         let by = by.unwrap_or_default();
         Some(record.leave(
-            &format!("contested: changed back {n} times within {within}{by}"),
+            &format!("contested: put right {n} times within {within}{by}"),
             FIRST,
             now,
         ))
@@ -216,7 +216,7 @@ mod tests {
         }
         assert_eq!(patience.suspects(), ["sysctl"].into());
         let reason = patience.fixed(&subject(), &by(&["vi", "sh (cron.service)"]), SECOND);
-        let text = "contested: changed back 5 times within 10m, written by sh (cron.service) \
+        let text = "contested: put right 5 times within 10m, written by sh (cron.service) \
                     before 3 of them: left alone for 1m";
         assert_eq!(reason.as_deref(), Some(text));
         let next = patience.fixed(&subject(), &nobody(), 62 * SECOND).unwrap();

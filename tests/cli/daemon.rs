@@ -315,7 +315,7 @@ fn two_at_once() {
 
 fn contested() {
     let daemon = start(space(PROFILE), "", &[]);
-    let said = || daemon.said().contains("contested: changed back 5 times");
+    let said = || daemon.said().contains("contested: put right 5 times");
     // Still there when the kernel is heard of it.
     let script = format!("echo 0 >{FORWARD}; sleep 1");
     while !said() {
@@ -340,7 +340,7 @@ fn contested_rules() {
     let rules = "nft -f - <<'END'\ntable inet filter {\n chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\nEND";
     let daemon = start(space(ports), rules, &[]);
     let list = || daemon.run(&["nft", "list", "ruleset"]).stdout;
-    let said = || daemon.said().contains("contested: changed back 5 times");
+    let said = || daemon.said().contains("contested: put right 5 times");
     while !said() {
         wait_for(|| list().contains("6443") || said());
         let flush = ["nft", "flush", "chain", "inet", "filter", "input"];

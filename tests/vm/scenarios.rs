@@ -7,6 +7,7 @@ mod files;
 mod firewall;
 mod grub;
 mod killed;
+mod kubeadm;
 mod kubernetes;
 mod netfilter;
 mod packages;
@@ -71,6 +72,12 @@ pub const ALL: &[Scenario] = &[
         run: preflight::run,
         suites: EVERY,
         always_on: &["bookworm"],
+    },
+    Scenario {
+        name: "kubeadm",
+        run: kubeadm::run,
+        suites: &["bullseye"],
+        always_on: &[],
     },
     Scenario {
         name: "profiles",

@@ -15,7 +15,7 @@ use crate::host::{Readers, Source, process};
 
 /// How often the queue is read before what came is looked at.
 const READS: usize = 256;
-/// More files than that are not remembered.
+/// More files, and writers of one, are not remembered.
 const MOST: usize = 256;
 
 impl Watch {
@@ -76,8 +76,9 @@ impl Watch {
 pub(super) struct Writers {
     fanotify: Fanotify,
     dirs: BTreeSet<PathBuf>,
-    /// By device and inode: who saves a file writes it under another name and renames it.
-    wrote: BTreeMap<(u64, u64), BTreeSet<String>>,
+    /// By device and inode, as who saves a file writes it under another name and renames it; and by
+    /// process.
+    wrote: BTreeMap<(u64, u64), BTreeMap<i32, String>>,
 }
 
 impl Writers {
@@ -131,7 +132,10 @@ impl Writers {
         let file = (meta.st_dev, meta.st_ino);
         if self.wrote.len() < MOST || self.wrote.contains_key(&file) {
             let by = self.wrote.entry(file).or_default();
-            by.insert(process::in_unit(event.pid(), None));
+            if by.len() < MOST {
+                let who = || process::in_unit(event.pid(), None);
+                by.entry(event.pid()).or_insert_with(who);
+            }
         }
     }
 
@@ -139,7 +143,7 @@ impl Writers {
     pub fn of(&self, path: &Path) -> impl Iterator<Item = &String> {
         let meta = stat(path).ok();
         let by = meta.and_then(|meta| self.wrote.get(&(meta.st_dev, meta.st_ino)));
-        by.into_iter().flatten()
+        by.into_iter().flat_map(BTreeMap::values)
     }
 
     pub fn forget(&mut self) {

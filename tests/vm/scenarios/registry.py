@@ -1,6 +1,6 @@
 """Makes one tiny image, as an archive and as what a registry serves, and is that registry.
 
-usage: registry.py make ARCHIVE NAME    an OCI archive that holds the image under NAME
+usage: registry.py make ARCHIVE NAME... an OCI archive that holds the image under each NAME
        registry.py serve PORT LOG       its blobs as lab/tiny:1 to who says user and password
 """
 
@@ -50,12 +50,12 @@ def image():
     return layer, config, manifest
 
 
-def make(path, name):
+def make(path, names):
     blobs = image()
     entry = descriptor(MANIFEST, blobs[-1])
-    entry["annotations"] = {"io.containerd.image.name": name}
+    entries = [{**entry, "annotations": {"io.containerd.image.name": name}} for name in names]
     files = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
-             "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()}
+             "index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
     files.update({"blobs/" + digest(blob).replace(":", "/"): blob for blob in blobs})
     with open(path, "wb") as archive:
         archive.write(tar(files))
@@ -91,6 +91,6 @@ class Registry(http.server.BaseHTTPRequestHandler):
 
 
 if sys.argv[1] == "make":
-    make(sys.argv[2], sys.argv[3])
+    make(sys.argv[2], sys.argv[3:])
 else:
     http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Registry).serve_forever()
