@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds kubeadm 1.20.2 from Debian 12's source package of Kubernetes, of which Debian itself ships kubectl
-# alone: OUT/kubeadm.
-# usage: kubeadm.sh SUITE OUT      (root, mmdebstrap; some ten minutes of a processor)
+# Builds kubeadm 1.20.2 from Debian 11's source package of Kubernetes, of which Debian itself ships kubectl
+# alone, with Go 1.15, which it was written for: OUT/kubeadm.
+# usage: kubeadm.sh SUITE OUT      (root, mmdebstrap; two minutes of a processor)
 set -euo pipefail
 suite=$1 out=$2 tree=$2/tree
 

@@ -11,6 +11,9 @@ use super::{Role, Settings};
 use crate::kubernetes::KubeadmApi;
 use crate::template;
 
+/// What begins a document.
+const BEGIN: &str = "---\n";
+
 /// The whole file.
 pub fn render(settings: &Settings, node_ip: Option<&str>) -> String {
     let given = settings
@@ -27,16 +30,22 @@ pub fn render(settings: &Settings, node_ip: Option<&str>) -> String {
         Role::Join | Role::JoinControlPlane => vec![file.join()],
     };
     let mut text = template::header("kubeadm-config.yaml");
-    for document in documents.into_iter().flatten() {
+    for (index, document) in documents.into_iter().flatten().enumerate() {
+        let mut written = String::new();
         // Writing to a String cannot fail.
-        let _ = YamlEmitter::new(&mut text).dump(&document);
-        text.push('\n');
+        let _ = YamlEmitter::new(&mut written).dump(&document);
+        // To kubeadm a comment with a separator below it is a document without a kind, which it refuses.
+        let written = match index {
+            0 => written.strip_prefix(BEGIN).unwrap_or(&written),
+            _ => &written,
+        };
+        text += &format!("{written}\n");
     }
     if let Some(more) = &settings.documents {
         let begin = if more.0.starts_with("---") {
             ""
         } else {
-            "---\n"
+            BEGIN
         };
         let end = if more.0.ends_with('\n') { "" } else { "\n" };
         text += &format!("{begin}{}{end}", more.0);

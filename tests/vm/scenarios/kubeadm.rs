@@ -62,7 +62,7 @@ systemctl start containerd
 
 pub fn run(image: &Image) {
     let recipe = [include_str!("../kubeadm.sh")];
-    let made = cache::made("kubeadm", "bookworm", &recipe, "tests/vm/kubeadm.sh").unwrap();
+    let made = cache::made("kubeadm", image.suite, &recipe, "tests/vm/kubeadm.sh").unwrap();
     let mut machine = guest::boot_with(image, HARDWARE);
     let machine = &mut machine;
     machine.put(&made.join("kubeadm"), "/usr/bin/kubeadm", "755");
