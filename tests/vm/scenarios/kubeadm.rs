@@ -60,9 +60,23 @@ sysctl -qw net.ipv4.ip_forward=0
 systemctl start containerd
 ";
 
+/// The address of a node, and a way out: kubeadm looks for the address by it.
+const NETWORK: &str = "ip link add node0 type veth peer name node1 && ip address add 192.0.2.7/24 dev node0 &&
+                       ip link set node0 up && ip link set node1 up && ip route add default via 192.0.2.1";
+
+const BARE_CONFIG: &str = "apiVersion: kubeadm.k8s.io/v1beta2
+kind: InitConfiguration
+nodeRegistration:
+  criSocket: /run/containerd/containerd.sock
+---
+apiVersion: kubeadm.k8s.io/v1beta2
+kind: ClusterConfiguration
+kubernetesVersion: v1.20.2
+";
+
 pub fn run(image: &Image) {
     let recipe = [include_str!("../kubeadm.sh")];
-    let made = cache::made("kubeadm", image.suite, &recipe, "tests/vm/kubeadm.sh").unwrap();
+    let made = cache::made("kubeadm", "bookworm", &recipe, "tests/vm/kubeadm.sh").unwrap();
     let mut machine = guest::boot_with(image, HARDWARE);
     let machine = &mut machine;
     machine.put(&made.join("kubeadm"), "/usr/bin/kubeadm", "755");
@@ -71,7 +85,7 @@ pub fn run(image: &Image) {
         "/root/registry.py",
         "644",
     );
-    for script in [SITE, CRICTL, PACKAGE, BARE] {
+    for script in [SITE, CRICTL, PACKAGE, BARE, NETWORK] {
         machine.ok(script);
     }
     let images = machine.ok(&format!(
@@ -81,29 +95,54 @@ pub fn run(image: &Image) {
     machine.ok(&format!(
         "python3 /root/registry.py make /opt/images.tar {images}"
     ));
-    let bare = complaints(
-        machine,
-        &format!("--kubernetes-version v{VERSION} --cri-socket /run/containerd/containerd.sock"),
-    );
+    machine.ok(&format!("cat >/root/bare.yaml <<'END'\n{BARE_CONFIG}END"));
+    let bare = complaints(machine, "/root/bare.yaml");
     for name in [
         "[ERROR Swap]",
         "[ERROR FileContent--proc-sys-net-ipv4-ip_forward]",
-        "[ERROR ImagePull]",
+        "[ERROR FileContent--proc-sys-net-bridge-bridge-nf-call-iptables]",
         "[WARNING Service-Kubelet]",
     ] {
         assert!(bare.contains(name), "{name}: {bare}");
     }
     Report::with(machine, "apply", PROFILE, 0);
-    let config = format!("--config {CONFIG}");
-    assert_eq!(complaints(machine, &config), "");
+    assert_eq!(complaints(machine, CONFIG), "");
+    joins(machine);
     machine.reboot();
+    machine.ok(NETWORK);
     Report::with(machine, "check", PROFILE, 0);
-    assert_eq!(complaints(machine, &config), "");
+    assert_eq!(complaints(machine, CONFIG), "");
+}
+
+/// The files of nodes that join are read without a word too.
+fn joins(machine: &mut Machine) {
+    for role in ["join", "join-control-plane"] {
+        machine.ok(&format!(
+            "cat >/root/join.toml <<'END'
+schema = \"v1alpha1\"
+[kubeadm]
+version = \"{VERSION}\"
+role = \"{role}\"
+path = \"/root/join.yaml\"
+control_plane_endpoint = \"192.0.2.1:6443\"
+advertise_address = \"192.0.2.7\"
+node_name = \"node-1\"
+timeout = \"5m\"
+token = \"abcdef.0123456789abcdef\"
+skip_ca_verification = true
+kubelet_args = {{ v = \"4\" }}
+END"
+        ));
+        Report::with(machine, "apply", "/root/join.toml", 0);
+        let said =
+            machine.ok("kubeadm config migrate --old-config /root/join.yaml 2>&1 >/dev/null");
+        assert_eq!(said, "", "{role}");
+    }
 }
 
 /// What kubeadm has to say against the machine: nothing where it ends well and warns of nothing.
-fn complaints(machine: &mut Machine, arguments: &str) -> String {
-    let output = machine.run(&format!("kubeadm init phase preflight {arguments}"));
+fn complaints(machine: &mut Machine, config: &str) -> String {
+    let output = machine.run(&format!("kubeadm init phase preflight --config {config}"));
     let all = output.stdout + &output.stderr;
     let is_complaint = |line: &&str| line.contains("[ERROR") || line.contains("WARNING");
     let complaints: Vec<&str> = all.lines().filter(is_complaint).map(str::trim).collect();
