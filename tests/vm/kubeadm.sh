@@ -17,6 +17,7 @@ mmdebstrap --mode=root --variant=apt --include=golang-go,golang-github-modern-go
     --customize-hook='chroot "$1" sh -c "cd /root && apt-get source -qq --download-only kubernetes"' \
     "$suite" "$tree" ${uri:+"$uri"}
 
+# shellcheck disable=SC2016 # what is there expands there
 chroot "$tree" bash -euc '
     cd /root
     mkdir -p go/src/k8s.io/kubernetes

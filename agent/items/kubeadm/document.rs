@@ -42,11 +42,7 @@ pub fn render(settings: &Settings, node_ip: Option<&str>) -> String {
         text += &format!("{written}\n");
     }
     if let Some(more) = &settings.documents {
-        let begin = if more.0.starts_with("---") {
-            ""
-        } else {
-            BEGIN
-        };
+        let begin = if more.0.starts_with("---") { "" } else { BEGIN };
         let end = if more.0.ends_with('\n') { "" } else { "\n" };
         text += &format!("{begin}{}{end}", more.0);
     }
