@@ -1,3 +1,4 @@
+#!/bin/bash
 # Makes a tree of a Debian suite with dnf 5 and rpm in it: OUT/tree.
 # usage: tree.sh SUITE OUT      (root, mmdebstrap)
 set -euo pipefail
