@@ -322,7 +322,7 @@ fn contested() {
         daemon.run(&["sh", "-c", &script]).exits(0);
         wait_for(|| daemon.forward() == "1" || said());
     }
-    daemon.says(&["written by sh", "before 3 of them"]);
+    daemon.says(&["written by sh", " of them: left alone for 1m"]);
     daemon.settle();
     daemon.set_forward("0");
     daemon.says(&["left alone for 1m", "blocked; live: 0 → 1: contested"]);
