@@ -165,7 +165,7 @@ struct Tracer {
     calls: Vec<Call>,
     /// How many calls of a number there were.
     count: HashMap<i64, usize>,
-    /// The call a thread is in, with the registers it had where they were changed.
+    /// The call a thread is in, with the registers it had where another answer is given.
     begun: HashMap<Pid, (Place, Option<libc::user_regs_struct>)>,
     /// Whether a thread is the program's own, else a child's.
     ours: HashMap<Pid, bool>,
@@ -243,18 +243,21 @@ impl Tracer {
             return self.kill();
         }
         let mut new = old;
+        let mut is_answered = false;
         match self.fault_of(place) {
             Some(Fault::Kill(Moment::Entry)) => return self.kill(),
+            // It closes whatever it answers (close(2), "Dealing with error returns from close()").
+            Some(Fault::Error(_)) if place.number == libc::SYS_close => is_answered = true,
             // No such call: the kernel does nothing (ptrace(2), PTRACE_SYSCALL and orig_rax).
             Some(Fault::Error(_)) => new.orig_rax = u64::MAX,
             Some(Fault::Half) => new.rdx /= 2,
             _ => {}
         }
-        let changed = new != old;
-        if changed {
+        if new != old {
             ptrace::setregs(pid, new).unwrap();
+            is_answered = true;
         }
-        self.begun.insert(pid, (place, changed.then_some(old)));
+        self.begun.insert(pid, (place, is_answered.then_some(old)));
         true
     }
 
