@@ -27,7 +27,7 @@ for target; do
         -timeout=$slowest -rss_limit_mb=$memory -max_len=$longest -artifact_prefix="$found/" \
         >"target/fuzz/$target.log" 2>&1 || { result="see target/fuzz/$target.log"; failed=1; }
     # The last line with counts: #N WHAT cov: N ft: N corp: N/SIZE …
-    counts=$(grep -a '^#' "target/fuzz/$target.log" | tail -1)
+    counts=$(grep -a '^#[0-9]' "target/fuzz/$target.log" | tail -1)
     printf '%-16s %12s %8s %8s  %s\n' "$target" "$(sed 's/^#\([0-9]*\).*/\1/' <<<"$counts")" \
         "$(sed 's/.*cov: \([0-9]*\).*/\1/' <<<"$counts")" \
         "$(sed 's/.*corp: \([0-9]*\).*/\1/' <<<"$counts")" "$result"

@@ -124,10 +124,9 @@ impl Call {
         on_pair || on_file && !self.file.starts_with('/')
     }
 
-    /// Whether it may do less than it is asked to (write(2)).
+    /// Whether it may do less than it is asked to.
     pub fn can_be_short(&self) -> bool {
-        let is_file = self.file.starts_with('/') && !self.file.starts_with("/proc");
-        self.place.number == SYS_write && self.arguments[2] > 1 && is_file
+        self.place.number == SYS_write && may_be_short(&self.file, self.arguments[2])
     }
 
     /// Its name, how many of that name are before it, and its path: for a report.
@@ -144,4 +143,9 @@ impl Call {
         let path: String = self.path.chars().take(SHOWN).collect();
         format!("{name}[{nth}] {}", path.escape_default())
     }
+}
+
+/// Whether a write to a file, of so many bytes, may do less (write(2)).
+pub fn may_be_short(file: &str, length: u64) -> bool {
+    file.starts_with('/') && !file.starts_with("/proc") && length > 1
 }

@@ -15,6 +15,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::calls::may_be_short;
+
 /// Calls after which a program is taken to go round in circles; no case makes a fifth of it.
 const ENDLESS: usize = 20_000;
 /// Seconds after which one is taken to hang, and is ended: it takes a tenth of one, or some of them on a
@@ -250,7 +252,8 @@ impl Tracer {
             Some(Fault::Error(_)) if place.number == libc::SYS_close => is_answered = true,
             // No such call: the kernel does nothing (ptrace(2), PTRACE_SYSCALL and orig_rax).
             Some(Fault::Error(_)) => new.orig_rax = u64::MAX,
-            Some(Fault::Half) => new.rdx /= 2,
+            // On a live host it may be another write than that which was meant.
+            Some(Fault::Half) if may_be_short(&self.file(old.rdi), old.rdx) => new.rdx /= 2,
             _ => {}
         }
         if new != old {
