@@ -122,12 +122,16 @@ pub fn changes(runs: &[Run]) -> Vec<Change> {
     for run in runs {
         // A step that failed left things as they were; only a file may have its new name where that
         // could not be made durable, a value be written where it could not be read back, and some of
-        // the packages be installed, or of an archive's files be there.
+        // the packages be installed, or of an archive's files be there, or a tool that was started have added
+        // its rules though nobody could wait for it.
         let done = |did: &Did<'_>| {
             let unsure = did.step.file().is_some()
                 || matches!(
                     did.step,
-                    Step::WriteKernel { .. } | Step::Packages(_) | Step::Extract(_)
+                    Step::WriteKernel { .. }
+                        | Step::Packages(_)
+                        | Step::Extract(_)
+                        | Step::Firewall { .. }
                 );
             unsure || !matches!(did.ended, Some(Err(_)))
         };
