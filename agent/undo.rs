@@ -2,6 +2,7 @@
 //! the steps that bring back what was there before.
 
 mod change;
+mod collect;
 mod judge;
 pub mod left;
 
@@ -14,7 +15,8 @@ use crate::plan::{ItemPlan, Plan};
 use crate::runs::{Run, Runs};
 use crate::step::{Due, Undo};
 
-pub use change::{Change, Left, What, changes};
+pub use change::{Change, Left, What};
+pub use collect::changes;
 
 /// What is done with what someone else has changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,8 @@
 //! Packages against what runs left of them: what someone else did since is theirs.
 
-use super::super::{Change, Others, What, changes, plan};
+use super::super::{Change, Others, What, plan};
 use crate::finding::State;
 use crate::host::Host;
-use crate::journal;
-use crate::runs::Run;
 use crate::step::{Manager, Package, Standing};
 
 fn standing(text: &str) -> Standing {
@@ -176,49 +174,4 @@ fn what_others_did_with_a_package_since_is_theirs() {
     let upgraded = change("-", Some("1.30"), false);
     let forced = judged(&upgraded, "1.31", Others::Go);
     assert_eq!(forced, "packages: remove kubelet");
-}
-
-/// Runs as their journals tell them, the first as of before packages were in `done`.
-fn runs(lefts: &[Option<&str>]) -> Vec<Run> {
-    let begin = r#"{"record":"begin","version":1,"nodeprep":"0","command":"apply","profile":"p","time":"","boot":null}"#;
-    let step = r#"{"record":"step","number":1,"item":"packages","serves":["kubelet"],
-        "step":{"step":"packages","manager":"apt","install":[{"name":"kubelet"}],"wait":1},
-        "prior":{"prior":"packages","packages":[{"name":"kubelet","version":null,"held":false}]}}"#;
-    let run = |left: &Option<&str>| {
-        let left = left.map_or(String::new(), |version| {
-            let package = r#"{"name":"kubelet","version":null,"held":false,"left":"#;
-            format!(r#","left":[{package}{{"version":{version},"held":false}}}}]"#)
-        });
-        let done = format!(r#"{{"record":"done","number":1,"error":null{left}}}"#);
-        let record = |text: &str| serde_json::from_str(text).unwrap();
-        Run {
-            id: String::new(),
-            records: vec![
-                record(begin),
-                record(step),
-                record(&done),
-                journal::Record::End,
-            ],
-            damage: None,
-            bytes: 0,
-        }
-    };
-    lefts.iter().map(run).collect()
-}
-
-#[test]
-fn the_last_run_knows_what_was_left() {
-    let left = |lefts: &[Option<&str>]| {
-        let all = changes(&runs(lefts));
-        let left = all.first().map(|change| match &change.what {
-            What::Package { before, .. } => before.left.clone().map(|left| left.version),
-            _ => panic!("no package"),
-        });
-        left.map(Option::flatten)
-    };
-    assert_eq!(left(&[None]), Some(None));
-    let (old, new) = (Some("\"1.30\""), Some("\"1.31\""));
-    assert_eq!(left(&[None, old]), Some(Some("1.30".into())));
-    assert_eq!(left(&[old, new]), Some(Some("1.31".into())));
-    assert_eq!(left(&[old, Some("null")]), None);
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::change::{Change, What, changes};
+use super::{Change, What, changes};
 use super::{Others, judge};
 use crate::error::Result;
 use crate::finding::{Finding, Origin, State};
