@@ -112,8 +112,8 @@ pub fn saved_entry(host: &Host, release: &str) -> Result<Option<SavedEntry>> {
     let (Some((path, text)), Some(entry)) = (environment(host)?, entry(host, release)?) else {
         return Ok(None);
     };
-    let text = loader::edit::set_in_environment(&text, SAVED, |_| entry.clone());
-    Ok(text.map(|text| SavedEntry { path, text }))
+    let text = loader::edit::set_in_environment(&text, SAVED, |_| Ok(entry.clone()));
+    Ok(text.ok().map(|text| SavedEntry { path, text }))
 }
 
 /// What GRUB calls the entry of a kernel: its file's name, else its title.

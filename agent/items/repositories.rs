@@ -149,11 +149,18 @@ impl Kind for Repositories {
     fn observe(&self, host: &Host) -> Result<Observed> {
         let family = packages::manager(host)?;
         let known = Known::read(host, family)?;
-        let all = self.0.iter().map(|(name, wanted)| {
-            let stands = wanted.stands(host, name, &known)?;
-            Ok((name.to_string(), stands))
-        });
-        all.collect::<Result<_>>().map(Observed)
+        let mut mended = known.clone();
+        let mut all = Vec::new();
+        for (name, wanted) in &self.0 {
+            let mut stands = wanted.stands(host, name, &known)?;
+            if !stands.writes.is_empty() {
+                // Another's section may be in the same file.
+                stands.writes = wanted.stands(host, name, &mended)?.writes;
+                mended.write(&stands.writes);
+            }
+            all.push((name.to_string(), stands));
+        }
+        Ok(Observed(all))
     }
 
     fn wants(&self, subject: &str) -> bool {
@@ -174,6 +181,7 @@ impl Kind for Repositories {
 }
 
 /// What this host's package manager reads.
+#[derive(Clone)]
 enum Known {
     Apt(Vec<apt::Source>),
     Dnf(Vec<packages::dnf::File>),
@@ -189,6 +197,22 @@ impl Known {
             }
             None => Self::Nothing,
         })
+    }
+
+    /// Lays files over what was read. One of apt's has one repository.
+    fn write(&mut self, writes: &[(PathBuf, String, Owner)]) {
+        let Self::Dnf(files) = self else { return };
+        let of_dnf =
+            |(path, _, _): &&(PathBuf, _, _)| path.starts_with(packages::dnf::REPOSITORIES);
+        for (path, text, _) in writes.iter().filter(of_dnf) {
+            match files.iter_mut().find(|file| file.path == *path) {
+                Some(file) => text.clone_into(&mut file.text),
+                None => files.push(packages::dnf::File {
+                    path: path.clone(),
+                    text: text.clone(),
+                }),
+            }
+        }
     }
 }
 

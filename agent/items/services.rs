@@ -5,6 +5,7 @@
 mod wanted;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -119,13 +120,18 @@ impl Services {
 
 impl Observed {
     fn add(&self, subject: &str, wanted: Wanted, plan: &mut ItemPlan) {
-        let (mut boot, steps) = match wanted.boot {
+        let (mut boot, mut steps) = match wanted.boot {
             Some(boot) => self.unit.boot(boot),
             None => (
                 State::not_applicable("the profile does not say"),
                 Vec::new(),
             ),
         };
+        if let Some(link) = claimed_twice(&steps, plan) {
+            let to = "enabled (two units have this link in their [Install] section)";
+            boot = State::differs("disabled", to, Some(Origin::file(link)));
+            steps.clear();
+        }
         let changed = !steps.is_empty();
         for step in steps {
             plan.boot(step, [subject]);
@@ -193,6 +199,22 @@ impl Observed {
         }
         steps
     }
+}
+
+/// The first link that these steps or the plan have for another target too: systemctl makes it for one
+/// of them and refuses the other.
+fn claimed_twice<'a>(steps: &'a [Step], plan: &ItemPlan) -> Option<&'a Path> {
+    let link = |step: &'a Step| match step {
+        Step::WriteLink { path, target } => Some((path, target)),
+        _ => None,
+    };
+    let is_other = |step: &Step, path, to| matches!(step, Step::WriteLink { path: at, target } if at == path && target != to);
+    let planned = || plan.steps.iter().map(|planned| &planned.step);
+    steps.iter().filter_map(link).find_map(|(path, to)| {
+        let mut all = planned().chain(steps);
+        all.any(|step| is_other(step, path, to))
+            .then_some(path.as_path())
+    })
 }
 
 #[cfg(test)]

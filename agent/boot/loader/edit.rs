@@ -25,6 +25,9 @@ const REPEATED: [&str; 10] = [
     "hugepages",
 ];
 
+/// A changed text, or why it can't be changed.
+type Edited<T> = std::result::Result<T, &'static str>;
+
 /// What is wanted of a kernel's command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
@@ -55,8 +58,10 @@ impl Change {
     }
 
     /// A command line with what is wanted.
-    #[must_use]
-    pub fn edit(&self, line: &str) -> String {
+    ///
+    /// # Errors
+    /// Where an argument would be added behind a quote that is not closed, and be part of another.
+    pub fn edit(&self, line: &str) -> Edited<String> {
         let mut kept = String::with_capacity(line.len());
         let mut rest = line;
         while !rest.is_empty() {
@@ -80,16 +85,17 @@ impl Change {
                 kept.push_str(word);
             }
         }
-        // Behind a quote that is not closed an argument would be part of another.
-        let is_open = kept.matches('"').count() % 2 == 1;
-        for argument in self.with.iter().filter(|_| !is_open) {
+        for argument in &self.with {
             if !self.has(&cmdline::parse(&kept), argument) {
+                if kept.matches('"').count() % 2 == 1 {
+                    return Err("a quote among a kernel's arguments is not closed");
+                }
                 let end = kept.trim_end().len();
                 let blank = if end == 0 { "" } else { " " };
                 kept.insert_str(end, &format!("{blank}{argument}"));
             }
         }
-        kept
+        Ok(kept)
     }
 }
 
@@ -125,26 +131,24 @@ impl Place {
     /// # Errors
     /// Where it is written in a way that can't be edited.
     pub fn edited(&self, change: &Change) -> Result<String> {
-        let wrong = |what: &str| trouble!("{}: {what}: edit it by hand", self.path.display());
-        match self.format {
-            Format::CommandLine => Ok(change.edit(&self.text)),
-            Format::Menu => Ok(lines(&self.text, |line| {
+        let edited = match self.format {
+            Format::CommandLine => change.edit(&self.text),
+            Format::Menu => lines(&self.text, |line| {
                 let at = line.len() - linux_arguments(line)?.len();
                 Some((at, change.edit(line.get(at..)?)))
-            })),
-            Format::Entry => Ok(self.edited_entry(change)),
+            }),
+            Format::Entry => self.edited_entry(change),
             Format::Environment => {
                 set_in_environment(&self.text, "kernelopts", |old| change.edit(old))
-                    .ok_or_else(|| wrong("GRUB's environment has no room"))
             }
-            Format::Defaults => defaults(&self.text, change)
-                .ok_or_else(|| wrong("GRUB_CMDLINE_LINUX is no assignment on one line")),
-        }
+            Format::Defaults => defaults(&self.text, change),
+        };
+        edited.map_err(|why| trouble!("{}: {why}: edit it by hand", self.path.display()))
     }
 
-    fn edited_entry(&self, change: &Change) -> String {
+    fn edited_entry(&self, change: &Change) -> Edited<String> {
         if !starts_kernel(&self.text) {
-            return self.text.clone();
+            return Ok(self.text.clone());
         }
         let new = lines(&self.text, |line| {
             let at = line.len() - entry_options(line)?.len();
@@ -158,13 +162,13 @@ impl Place {
             };
             let without = change.without.clone();
             Some((at, Change { with, without }.edit(arguments)))
-        });
-        let arguments = change.edit("");
+        })?;
+        let arguments = change.edit("")?;
         if arguments.is_empty() || self.text.lines().any(|line| entry_options(line).is_some()) {
-            return new;
+            return Ok(new);
         }
         let newline = if new.ends_with('\n') { "" } else { "\n" };
-        format!("{new}{newline}options {arguments}\n")
+        Ok(format!("{new}{newline}options {arguments}\n"))
     }
 
     /// Whether it is an entry whose arguments are in the environment.
@@ -174,10 +178,16 @@ impl Place {
     }
 }
 
-/// GRUB's environment with one variable set, of the size it has to have; none where it is full or
-/// has no such variable.
-#[must_use]
-pub fn set_in_environment(text: &str, name: &str, set: impl Fn(&str) -> String) -> Option<String> {
+/// GRUB's environment with one variable set, of the size it has to have.
+///
+/// # Errors
+/// Where it is full or has no such variable, or the value can't be set.
+pub fn set_in_environment(
+    text: &str,
+    name: &str,
+    set: impl Fn(&str) -> Edited<String>,
+) -> Edited<String> {
+    let no_room = "GRUB's environment has no room";
     let body = text.trim_end_matches('#');
     let mut found = false;
     let mut new = String::with_capacity(ENVIRONMENT_BYTES);
@@ -189,28 +199,32 @@ pub fn set_in_environment(text: &str, name: &str, set: impl Fn(&str) -> String) 
             Some(value) => {
                 found = true;
                 let old = value.trim_end_matches('\n');
-                new.push_str(&format!("{name}={}\n", set(old)));
+                new.push_str(&format!("{name}={}\n", set(old)?));
             }
             None => new.push_str(line),
         }
     }
-    let room = ENVIRONMENT_BYTES.checked_sub(new.len())?;
+    let room = ENVIRONMENT_BYTES.checked_sub(new.len()).ok_or(no_room)?;
+    if !found {
+        return Err("GRUB's environment lacks what is to be set");
+    }
     if new == body {
         // One that is too short already is not ours to mend.
-        return found.then(|| text.to_owned());
+        return Ok(text.to_owned());
     }
     new.push_str(&"#".repeat(room));
-    found.then_some(new)
+    Ok(new)
 }
 
 /// The text with some lines changed from a place on.
-fn lines(text: &str, edit: impl Fn(&str) -> Option<(usize, String)>) -> String {
+fn lines(text: &str, edit: impl Fn(&str) -> Option<(usize, Edited<String>)>) -> Edited<String> {
     let mut new = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let bare = line.trim_end_matches(['\n', '\r']);
         let (begin, ending) = line.split_at(bare.len());
         match edit(begin) {
             Some((at, arguments)) => {
+                let arguments = arguments?;
                 let before = begin.get(..at).unwrap_or_default();
                 new.push_str(before);
                 if !arguments.is_empty() && !before.ends_with(char::is_whitespace) {
@@ -222,12 +236,12 @@ fn lines(text: &str, edit: impl Fn(&str) -> Option<(usize, String)>) -> String {
         }
         new.push_str(ending);
     }
-    new
+    Ok(new)
 }
 
 /// `/etc/default/grub`: GRUB_CMDLINE_LINUX goes before GRUB_CMDLINE_LINUX_DEFAULT, and only the former
 /// into the entries for mending.
-fn defaults(text: &str, change: &Change) -> Option<String> {
+fn defaults(text: &str, change: &Change) -> Edited<String> {
     let [all, normal] = super::VARIABLES;
     let without = Change {
         with: Vec::new(),
@@ -258,7 +272,7 @@ fn defaults(text: &str, change: &Change) -> Option<String> {
             text = assign(&text, normal, &add)?.unwrap_or(text);
         }
     }
-    Some(text)
+    Ok(text)
 }
 
 fn assigned(text: &str) -> Vec<(String, Option<String>)> {
@@ -268,15 +282,13 @@ fn assigned(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// The text with its last assignment to a variable edited; nothing inside where there is none, nothing
-/// at all where it can't be edited.
-fn assign(text: &str, variable: &str, change: &Change) -> Option<Option<String>> {
+/// The text with its last assignment to a variable edited; none where there is none.
+fn assign(text: &str, variable: &str, change: &Change) -> Edited<Option<String>> {
     let mut at = 0;
     let mut last = None;
     for line in text.split_inclusive('\n') {
-        let begin = line.len() - line.trim_start().len();
-        let rest = line.get(begin..)?;
-        let named = rest.strip_prefix("export ").unwrap_or(rest);
+        let named = line.trim_start();
+        let named = named.strip_prefix("export ").unwrap_or(named);
         let value = named
             .strip_prefix(variable)
             .and_then(|rest| rest.trim_start_matches('+').strip_prefix('='));
@@ -286,23 +298,25 @@ fn assign(text: &str, variable: &str, change: &Change) -> Option<Option<String>>
         at += line.len();
     }
     let Some((at, value)) = last else {
-        return Some(None);
+        return Ok(None);
     };
     let line = value.trim_end_matches(['\n', '\r']);
     let (arguments, rest) = word(line);
-    if rest.is_empty() && line.starts_with(['"', '\'']) {
-        return None;
+    let quote = line.chars().next().filter(|c| ['"', '\''].contains(c));
+    if rest.is_empty() && quote.is_some() {
+        return Err("GRUB_CMDLINE_LINUX is no assignment on one line");
     }
-    let new = change.edit(arguments);
+    let new = change.edit(arguments)?;
     if new == arguments {
-        return Some(Some(text.to_owned()));
+        return Ok(Some(text.to_owned()));
     }
-    let (before, after) = text.split_at_checked(at)?;
-    let after = after.get(line.len()..)?;
-    Some(Some(match line.starts_with(['"', '\'']) {
-        true => format!("{before}{}{new}{rest}{after}", line.get(..1)?),
-        false => format!("{before}\"{new}\"{rest}{after}"),
-    }))
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    let after = after.get(line.len()..).unwrap_or_default();
+    // The closing one of a quoted word is in the rest.
+    let (opening, closing) = quote.map_or(('"', "\""), |quote| (quote, ""));
+    Ok(Some(format!(
+        "{before}{opening}{new}{closing}{rest}{after}"
+    )))
 }
 
 /// The first word of a shell's line without its quotes, and what is after it, the closing quote

@@ -43,8 +43,28 @@ fn a_line() {
     ];
     for (line, with, without, expected) in cases {
         let change = change(with, without);
-        assert_eq!(change.edit(line), expected, "{line}");
-        assert_eq!(change.edit(expected), expected, "{line} again");
+        assert_eq!(change.edit(line).unwrap(), expected, "{line}");
+        assert_eq!(change.edit(expected).unwrap(), expected, "{line} again");
+    }
+}
+
+#[test]
+fn behind_an_open_quote_nothing_can_be_added() {
+    let (adds, removes) = (change(&["a=1"], &[]), change(&["b"], &["quiet"]));
+    let line = "ro b quiet x=\"1 2";
+    assert_eq!(removes.edit(line).unwrap(), "ro b x=\"1 2");
+    assert!(adds.edit(line).is_err());
+    for (text, format) in [
+        (format!("linux /vmlinuz-1 {line}\n"), Format::Menu),
+        (format!("linux /v\noptions {line}\n"), Format::Entry),
+        (line.to_owned(), Format::CommandLine),
+        (format!("kernelopts={line}\n"), Format::Environment),
+        (format!("GRUB_CMDLINE_LINUX='{line}'\n"), Format::Defaults),
+    ] {
+        let path = "/x".into();
+        let told = Place { path, text, format }.edited(&adds).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains("/x") && told.contains("not closed"), "{told}");
     }
 }
 
@@ -143,23 +163,25 @@ fn defaults() {
 fn a_full_environment_is_told() {
     let text = format!("kernelopts={}\n", "x".repeat(1012));
     assert_eq!(
-        set_in_environment(&text, "kernelopts", |old| format!("{old} y")),
-        None
+        set_in_environment(&text, "kernelopts", |old| Ok(format!("{old} y"))),
+        Err("GRUB's environment has no room")
     );
-    assert_eq!(set_in_environment("a=1\n", "b", |_| String::new()), None);
+    assert!(set_in_environment("a=1\n", "b", |_| Ok(String::new())).is_err());
 }
 
 proptest! {
     #[test]
     fn words_of_others_stay_in_their_order(line in "[a-c=\" \\t]{0,40}") {
         let change = change(&["zz=1"], &["b"]);
-        let new = change.edit(&line);
+        let Ok(new) = change.edit(&line) else {
+            return Ok(());
+        };
         let others = |text: &str| -> Vec<String> {
             let words = text.split_whitespace().filter(|word| *word != "b" && !word.starts_with("b="));
             words.filter(|word| *word != "zz=1").map(str::to_owned).collect()
         };
         prop_assert_eq!(others(&line), others(&new));
-        prop_assert_eq!(change.edit(&new), new.clone());
+        prop_assert_eq!(change.edit(&new), Ok(new.clone()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ const MAIN: [&str; 2] = ["/etc/dnf/dnf.conf", "/etc/yum.conf"];
 const EXCLUDE: [&str; 2] = ["exclude", "excludepkgs"];
 
 /// A file of yum.repos.d.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct File {
     /// Where it is.
     pub path: PathBuf,

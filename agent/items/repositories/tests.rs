@@ -89,6 +89,38 @@ fn one_that_another_file_defines() {
     assert!(open.steps.is_empty());
 }
 
+/// The three of CentOS 7 that move to the vault are in one file, which each of them has a step for.
+#[test]
+fn sections_of_one_file() {
+    let section = |name: &str| {
+        format!(
+            "[{name}]\nname={name}\nmirrorlist=http://mirrors.example/?repo={name}\ngpgcheck=1\n\n"
+        )
+    };
+    let old: String = ["base", "updates", "extras"].map(section).concat();
+    let base = "etc/yum.repos.d/CentOS-Base.repo";
+    let profile = include_str!("../../../profiles/centos-7-vault.toml");
+    let profile = profile.replace("{{ vars.vault }}", "http://vault.example");
+    let profile: toml::Table = toml::from_str(&profile).unwrap();
+    let wanted = toml::to_string(&profile["repositories"]).unwrap();
+    let yum = ("etc/yum.conf", "[main]\n");
+    let before = plan(&wanted, &[yum, (base, &old)]);
+    assert_eq!((before.findings.len(), before.steps.len()), (3, 3));
+    let new = before.steps.last().unwrap().step.content();
+    let new = String::from_utf8(new.to_vec()).unwrap();
+    let expected = ["base", "updates", "extras"].map(|name| {
+        let path = if name == "base" { "os" } else { name };
+        let place = format!("baseurl=http://vault.example/7.9.2009/{path}/$basearch/\n");
+        let mirrors = format!("mirrorlist=http://mirrors.example/?repo={name}\n");
+        let head = format!("[{name}]\n");
+        let new = section(name).replace(&mirrors, "");
+        new.replace(&head, &format!("{head}{place}"))
+    });
+    assert_eq!(new, expected.concat());
+    let after = plan(&wanted, &[yum, (base, &new)]);
+    assert!(after.steps.is_empty(), "{after:#?}");
+}
+
 #[test]
 fn keys_and_names() {
     for bad in [

@@ -256,3 +256,22 @@ fn names_and_words() {
     }
     assert!(read("d = { state = 'stopped' }").is_ok());
 }
+
+#[test]
+fn a_link_that_two_units_claim() {
+    let unit = "[Service]\nExecStart=/d\n[Install]\nAlias=z.service\nWantedBy=multi-user.target\n";
+    let found = plan(
+        "\"a.service\" = { boot = \"enabled\" }\n\"b.service\" = { boot = \"enabled\" }\n",
+        &[
+            ("usr/lib/systemd/system/a.service", unit),
+            ("usr/lib/systemd/system/b.service", unit),
+        ],
+    );
+    let expected = [
+        "a.service: n/a, disabled",
+        "b.service: n/a, disabled /etc/systemd/system/z.service",
+        "link /etc/systemd/system/multi-user.target.wants/a.service to /usr/lib/systemd/system/a.service",
+        "link /etc/systemd/system/z.service to /usr/lib/systemd/system/a.service",
+    ];
+    assert_eq!(found, expected);
+}
