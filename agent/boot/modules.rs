@@ -269,6 +269,14 @@ impl Modules {
             _ => name,
         }
     }
+
+    /// What other kernels call this module, where this one has none of that name.
+    #[must_use]
+    pub fn other_name(&self, name: &str) -> Option<String> {
+        let other = "nf_conntrack_ipv4";
+        let is_it = self.known && name == self.resolve(other) && !self.has(other);
+        (is_it && name != other).then(|| other.to_owned())
+    }
 }
 
 /// A module and all the running kernel would load with it.
@@ -314,6 +322,11 @@ mod tests {
             "nf_conntrack"
         );
         assert_eq!(kernel("").resolve("nf_conntrack_ipv4"), "nf_conntrack_ipv4");
+        assert_eq!(old.other_name("nf_conntrack_ipv4"), None);
+        let new = kernel("a/nf_conntrack.ko:\n");
+        let other = new.other_name("nf_conntrack");
+        assert_eq!(other.as_deref(), Some("nf_conntrack_ipv4"));
+        assert_eq!(new.other_name("overlay"), None);
     }
 
     fn boot(listed: &[&str], refused: &[&str]) -> BootModules {

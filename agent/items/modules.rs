@@ -7,6 +7,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Deserializer};
 
 use super::{Explain, Kind};
+use crate::boot::dropins;
 use crate::boot::kernels;
 use crate::boot::modules::{self as boot, BootModules, Load};
 use crate::error::Result;
@@ -85,6 +86,8 @@ struct Module {
     boot: State,
     /// Whether a line in our file mends its boot.
     list: bool,
+    /// Another kernel's name for it in our file.
+    stale: Option<String>,
 }
 
 impl Kind for Modules {
@@ -106,8 +109,12 @@ impl Kind for Modules {
     fn observe(&self, host: &Host) -> Result<Observed> {
         let path = self.file.within(DIRECTORY);
         let text = host.bytes(&path)?.map(|bytes| bytes.to_vec());
+        let mut modules = Kernels::read(host)?.judge(host, &self.load)?;
+        for module in &mut modules {
+            module.look_at_names(&path, text.as_deref().unwrap_or_default());
+        }
         Ok(Observed {
-            modules: Kernels::read(host)?.judge(host, &self.load)?,
+            modules,
             path,
             text,
         })
@@ -133,23 +140,41 @@ impl Kind for Modules {
                 plan.live(step, [&module.subject]);
             }
             if module.list {
-                missing.push((module.boot_name.as_str(), module.subject.clone()));
+                missing.push(module);
             }
             let (live, boot) = (module.live.clone(), module.boot.clone());
             plan.findings
                 .push(Finding::new(&module.subject, live, boot));
         }
         if !missing.is_empty() {
-            let names = missing.iter().map(|(name, _)| *name);
-            let content = add_lines(observed.text.as_deref(), names);
+            let content = with_names(observed.text.as_deref(), &missing);
             let step = Step::write(&observed.path, content, Owner::Ours);
-            plan.boot(step, missing.into_iter().map(|(_, subject)| subject));
+            plan.boot(step, missing.iter().map(|module| &module.subject));
         }
         plan
     }
 }
 
 impl Module {
+    /// systemd-modules-load fails on a name that the kernel has not: one that an older one had goes.
+    fn look_at_names(&mut self, path: &Path, text: &[u8]) {
+        let mut lines = (1..).zip(text.split(|byte| *byte == b'\n'));
+        let mends = self.list || self.boot == State::InSync;
+        let stale = self.stale.take().filter(|_| mends);
+        let found = lines.find(|(_, line)| stale.is_some() && named(line) == stale);
+        if let (Some(name), Some((line, _))) = (stale, found) {
+            let from = format!("named {name}, which the kernel that boots has not");
+            self.boot = State::differs(from, &self.boot_name, Some(Origin::line(path, line)));
+            self.list = true;
+            self.stale = Some(name);
+        }
+    }
+
+    /// Its line in our file.
+    fn line(&self) -> String {
+        format!("{}\n", self.boot_name)
+    }
+
     fn live_can_load(&self) -> bool {
         self.live == State::differs(NOT_LOADED, LOADED, None)
     }
@@ -194,7 +219,12 @@ impl Kernels {
                 let (live_name, boot_name) = (resolve(&self.running), resolve(&self.booting));
                 let (boot, list) = self.boot(&boot_name);
                 let live = self.live(host, &live_name)?;
+                let stale = match &self.booting {
+                    Some((_, modules)) => modules.other_name(&boot_name),
+                    None => None,
+                };
                 Ok(Module {
+                    stale,
                     subject: subject.clone(),
                     live,
                     boot,
@@ -299,18 +329,32 @@ fn absent(release: &str, modules: &boot::Modules) -> State {
     )
 }
 
-/// The file with the missing names added at its end, every other byte kept.
-fn add_lines<'a>(text: Option<&[u8]>, names: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    let mut content = match text {
-        Some(text) if !text.is_empty() => text.to_vec(),
-        _ => template::header("modules-load.conf").into_bytes(),
-    };
+/// The module that a line names.
+fn named(line: &[u8]) -> Option<String> {
+    let (_, name) = dropins::lines(str::from_utf8(line).ok()?).next()?;
+    Some(boot::normal(name))
+}
+
+/// The file with names in the place of those that are stale, or at its end; every other byte kept.
+fn with_names(text: Option<&[u8]>, missing: &[&Module]) -> Vec<u8> {
+    let header = template::header("modules-load.conf");
+    let text = text
+        .filter(|text| !text.is_empty())
+        .unwrap_or(header.as_bytes());
+    let mut content = Vec::with_capacity(text.len() + 80);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let name = named(line);
+        let stale = |module: &&&Module| name.is_some() && module.stale == name;
+        match missing.iter().find(stale) {
+            Some(module) => content.extend_from_slice(module.line().as_bytes()),
+            None => content.extend_from_slice(line),
+        }
+    }
     if !content.ends_with(b"\n") {
         content.push(b'\n');
     }
-    for name in names {
-        content.extend_from_slice(name.as_bytes());
-        content.push(b'\n');
+    for module in missing.iter().filter(|module| module.stale.is_none()) {
+        content.extend_from_slice(module.line().as_bytes());
     }
     content
 }
@@ -327,13 +371,43 @@ mod tests {
         }
     }
 
+    fn module(name: &str, stale: Option<&str>) -> Module {
+        Module {
+            subject: name.to_owned(),
+            boot_name: name.to_owned(),
+            live_name: name.to_owned(),
+            live: State::InSync,
+            boot: State::InSync,
+            list: false,
+            stale: stale.map(str::to_owned),
+        }
+    }
+
     #[test]
     fn foreign_lines_stay() {
-        let names = || ["overlay"].into_iter();
+        let overlay = module("overlay", None);
         assert_eq!(
-            add_lines(Some(b"# mine\r\nfoo"), names()),
+            with_names(Some(b"# mine\r\nfoo"), &[&overlay]),
             b"# mine\r\nfoo\noverlay\n"
         );
-        assert!(add_lines(None, names()).ends_with(b"\noverlay\n"));
+        assert!(with_names(None, &[&overlay]).ends_with(b"\noverlay\n"));
+    }
+
+    #[test]
+    fn the_name_of_another_kernel_is_replaced() {
+        let text = b"# \xe9\nip_vs\n nf-conntrack-ipv4 \noverlay\n";
+        let mut conntrack = module("nf_conntrack", Some("nf_conntrack_ipv4"));
+        conntrack.look_at_names(Path::new("/x"), text);
+        assert!(conntrack.list, "{conntrack:?}");
+        assert_eq!(
+            with_names(Some(text), &[&conntrack]),
+            b"# \xe9\nip_vs\nnf_conntrack\noverlay\n"
+        );
+        let mut conntrack = module("nf_conntrack", Some("nf_conntrack_ipv4"));
+        conntrack.look_at_names(Path::new("/x"), b"# nf_conntrack_ipv4\nnf_conntrack\n");
+        assert!(
+            !conntrack.list && conntrack.stale.is_none(),
+            "{conntrack:?}"
+        );
     }
 }

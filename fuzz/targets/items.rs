@@ -87,10 +87,15 @@ pub fn modules(input: &[u8]) {
             "/etc/default/grub",
         ],
         fixed: &[KERNEL[0], KERNEL[1], KERNEL[2], KERNEL[3]],
-        keeps: Keeps::Everything,
+        keeps: Keeps::Lines(is_of_conntrack),
         theirs: &[],
     };
     CASE.settles(input);
+}
+
+/// Whether a line names the module that kernels call by two names.
+fn is_of_conntrack(line: &[u8]) -> bool {
+    String::from_utf8_lossy(line).contains("conntrack")
 }
 
 pub fn sysctl(input: &[u8]) {
