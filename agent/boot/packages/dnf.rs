@@ -83,6 +83,8 @@ pub fn settings(text: &str) -> Vec<Setting<'_>> {
                 value: value.trim().to_owned(),
                 lines: (index, index + 1),
             });
+        } else {
+            open = false;
         }
     }
     all

@@ -219,9 +219,9 @@ fn same(key: &str, found: &str, wanted: &str) -> bool {
 fn elsewhere<'a>(files: &'a [File], key: &str, url: &str) -> Option<(&'a File, String)> {
     files.iter().find_map(|file| {
         let all = settings(&file.text);
-        let found = all
-            .iter()
-            .find(|one| one.key == key && same(key, &one.value, url))?;
+        // Keys above the first section are nobody's.
+        let mut of_sections = all.iter().filter(|one| !one.section.is_empty());
+        let found = of_sections.find(|one| one.key == key && same(key, &one.value, url))?;
         Some((file, found.section.to_owned()))
     })
 }
