@@ -1,7 +1,10 @@
 //! The things that can be done to a host, as data: whoever can print a step can promise it, and
 //! whoever can store it can take it back.
 
+mod due;
 mod extraction;
+mod file;
+mod firewall;
 mod packages;
 
 use std::fmt;
@@ -9,9 +12,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::firewall::Engine;
-
+pub use due::{Due, Probe};
 pub use extraction::Extraction;
+use file::content;
+pub use file::{Access, File, hidden};
+pub use firewall::FirewallTool;
 pub use packages::{Manager, Package, Standing, Transaction, Wish};
 
 /// Whose file a [`Step::WriteFile`] touches.
@@ -22,66 +27,6 @@ pub enum Owner {
     Ours,
     /// A file others edit too (fstab, crictl.yaml): a link is followed to the file it names.
     Shared,
-}
-
-/// Who may do what with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Access {
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
-
-impl Access {
-    /// What a file has that is made without being given any: configuration, nothing secret.
-    pub const NEW_FILE: Self = Self {
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-    };
-
-    /// Whether not everyone may read it: its content belongs in no report.
-    #[must_use]
-    pub fn is_private(self) -> bool {
-        self.mode & 0o004 == 0
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mode {:04o}, owner {}:{}", self.mode, self.uid, self.gid)
-    }
-}
-
-/// A regular file, complete enough to be made again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
-    /// Its bytes.
-    #[serde(with = "content")]
-    pub content: Vec<u8>,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Extended attributes, SELinux label and ACL included.
-    pub attributes: Vec<(String, Vec<u8>)>,
-}
-
-impl File {
-    /// Who may do what with it.
-    #[must_use]
-    pub fn access(&self) -> Access {
-        Access {
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
-        }
-    }
 }
 
 /// One thing done to a host.
@@ -246,108 +191,6 @@ pub enum Step {
         path: PathBuf,
         /// Its SHA-256.
         sha256: String,
-    },
-}
-
-/// What changes a running firewall's rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
-pub enum FirewallTool {
-    /// firewalld's client.
-    FirewallCmd,
-    /// iptables-restore or ip6tables-restore.
-    Iptables {
-        /// Whose tables are meant.
-        engine: Engine,
-        /// IPv6, else IPv4.
-        ipv6: bool,
-    },
-    /// nft.
-    Nft,
-}
-
-impl FirewallTool {
-    /// The program, by the names it may have, the surest first.
-    #[must_use]
-    pub fn programs(self) -> &'static [&'static str] {
-        match self {
-            Self::FirewallCmd => &["firewall-cmd"],
-            Self::Nft => &["nft"],
-            Self::Iptables { engine, ipv6 } => match (engine, ipv6) {
-                (Engine::Nft, false) => &["iptables-nft-restore", "iptables-restore"],
-                (Engine::Nft, true) => &["ip6tables-nft-restore", "ip6tables-restore"],
-                (Engine::Legacy, false) => &["iptables-legacy-restore", "iptables-restore"],
-                (Engine::Legacy, true) => &["ip6tables-legacy-restore", "ip6tables-restore"],
-            },
-        }
-    }
-
-    /// The arguments by which it adds to what is there and reads its standard input.
-    #[must_use]
-    pub fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::FirewallCmd => &[],
-            Self::Iptables { .. } => &["--noflush"],
-            Self::Nft => &["-f", "-"],
-        }
-    }
-
-    fn show(self, lines: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // In iptables-restore's input these two only frame the rules.
-        let framing = |line: &&String| !line.starts_with('*') && *line != "COMMIT";
-        let rules: Vec<&str> = lines.iter().filter(framing).map(|s| s.as_str()).collect();
-        let program = self.programs().last().copied().unwrap_or_default();
-        match self {
-            Self::FirewallCmd => write!(f, "{program} {}", rules.join(" ")),
-            _ => write!(f, "{program}: {}", rules.join("; ")),
-        }
-    }
-}
-
-/// What is due once after a stage's steps, however many steps ask for it; in this order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "due", rename_all = "snake_case")]
-pub enum Due {
-    /// systemd reads its unit files and runs its generators again.
-    DaemonReload,
-    /// systemd-tmpfiles gives a directory that was made the modes, owners and ACLs it has for it.
-    Tmpfiles {
-        /// The directory.
-        prefix: PathBuf,
-    },
-    /// A unit reads its files again; one that can't is restarted.
-    Reload {
-        /// The unit's name.
-        unit: String,
-    },
-    /// A unit is restarted, or started, and waited for. Where it does not come back, the files that
-    /// were written for it get their old content, and it is restarted once more.
-    Restart {
-        /// The unit's name.
-        unit: String,
-        /// By what it is known to be back, where systemd's word is not enough.
-        ready: Option<Probe>,
-    },
-    /// A unit that did not run before is stopped.
-    Stop {
-        /// The unit's name.
-        unit: String,
-    },
-    /// The hardware clock is set from the kernel's, in the scale that /etc/adjtime names.
-    HardwareClock,
-    /// journald opens its journal on disk. It does so by itself only where it was told to since the
-    /// boot, and forgets that where the directory was taken away (journalctl(1), --flush).
-    FlushJournal,
-}
-
-/// By what a restarted daemon is known to be back.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "probe", rename_all = "snake_case")]
-pub enum Probe {
-    /// It answers a CRI Status, and can run containers.
-    Cri {
-        /// Where it listens.
-        socket: PathBuf,
     },
 }
 
@@ -561,79 +404,10 @@ impl fmt::Display for Step {
     }
 }
 
-impl Due {
-    /// Whether both start a unit anew, and the same: then once is enough.
-    #[must_use]
-    pub fn is_same_restart(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Restart { unit, .. }, Self::Restart { unit: other, .. }) => unit == other,
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Due {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DaemonReload => f.write_str("systemd daemon-reload"),
-            Self::Tmpfiles { prefix } => write!(f, "systemd-tmpfiles for {}", prefix.display()),
-            Self::Reload { unit } => write!(f, "reload {unit}"),
-            Self::Restart { unit, ready } => {
-                write!(f, "restart {unit}")?;
-                match ready {
-                    Some(Probe::Cri { socket }) => {
-                        write!(
-                            f,
-                            " (containers keep running), wait for {}",
-                            socket.display()
-                        )
-                    }
-                    None => Ok(()),
-                }
-            }
-            Self::Stop { unit } => write!(f, "stop {unit}"),
-            Self::HardwareClock => f.write_str("set the hardware clock"),
-            Self::FlushJournal => f.write_str("journalctl --flush"),
-        }
-    }
-}
-
-/// What may be told of a content that not everyone may read.
-#[must_use]
-pub fn hidden(content: &[u8]) -> Vec<u8> {
-    let lines = content.split_inclusive(|byte| *byte == b'\n').count();
-    format!("({lines} lines that not everyone may read)").into_bytes()
-}
-
-/// A file's content in JSON: text where it is UTF-8, else its bytes as numbers.
-pub(crate) mod content {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Content {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text.serialize(to),
-            Err(_) => bytes.serialize(to),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        Ok(match Content::deserialize(from)? {
-            Content::Text(text) => text.into_bytes(),
-            Content::Bytes(bytes) => bytes,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::firewall::Engine;
 
     #[test]
     fn rules_for_a_running_firewall_are_kept_and_shown() {
