@@ -57,8 +57,10 @@ impl Host {
 /// Makes the directory that the lock is in.
 pub(super) fn make_directory() -> std::io::Result<()> {
     let dir = Path::new(LOCK).parent().unwrap_or(Path::new("/"));
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755).create(dir)
+    match std::fs::DirBuilder::new().mode(0o755).create(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 fn open_lock() -> std::io::Result<File> {

@@ -11,6 +11,13 @@ use crate::machine::{Hardware, Machine};
 const PROFILE: &str = "kubeadm-base";
 /// The script beside the check.
 const SCRIPT: &str = include_str!("../../benches/check.sh");
+/// What measures the daemon.
+const DAEMON: &str = include_str!("daemon.py");
+/// The same profile for it.
+const SITE: &str = "mkdir -p /etc/nodeprep
+printf 'schema = \"v1alpha1\"\\nextends = [\"kubeadm-base\"]\\n[daemon]\\npoll = \"5s\"\\n' >/etc/nodeprep/profile.toml
+systemctl daemon-reload
+systemctl start nodeprep";
 /// What a check must leave as it is, beside every file.
 const KERNEL: &str = "cut -d ' ' -f 1 /proc/modules; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>&1 || true";
 
@@ -60,6 +67,27 @@ pub fn run(nodeprep: &Path, bench: &Path) {
         println!("### {}\n\n{figures}\n", firewall.name);
         machine.ok(firewall.end);
     }
+    eprintln!("the daemon");
+    daemon(&mut machine);
+}
+
+fn daemon(machine: &mut Machine) {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("units/nodeprep.service");
+    machine.put(&unit, "/etc/systemd/system/nodeprep.service", "644");
+    machine.ok(SITE);
+    machine.ok(&format!(
+        "cat >/root/daemon.py <<'SCRIPT'\n{DAEMON}\nSCRIPT"
+    ));
+    // It takes longer than a script may.
+    machine.ok(
+        "systemd-run -q --unit figures -p StandardOutput=file:/run/figures python3 -u /root/daemon.py",
+    );
+    while machine.run("systemctl -q is-active figures").code == 0 {
+        machine.ok("sleep 10");
+    }
+    machine.ok("! systemctl -q is-failed figures || { journalctl -u figures -o cat; exit 1; }");
+    let figures = machine.ok("cat /run/figures");
+    println!("### The daemon in it\n\n{figures}\n");
 }
 
 fn versions(machine: &mut Machine) -> String {
