@@ -107,7 +107,7 @@ pub const ALL: &[Scenario] = &[
         name: "kubernetes",
         run: kubernetes::run,
         suites: &["bookworm", "trixie"],
-        always_on: &[],
+        always_on: &["bookworm"],
     },
     Scenario {
         name: "grub",
@@ -119,13 +119,13 @@ pub const ALL: &[Scenario] = &[
         name: "packages",
         run: packages::run,
         suites: &["bookworm", "trixie"],
-        always_on: &[],
+        always_on: &["trixie"],
     },
     Scenario {
         name: "files",
         run: files::run,
         suites: &["bookworm", "trixie"],
-        always_on: &[],
+        always_on: &["trixie"],
     },
     Scenario {
         name: "daemon",
