@@ -109,9 +109,12 @@ impl Kind for Modules {
     fn observe(&self, host: &Host) -> Result<Observed> {
         let path = self.file.within(DIRECTORY);
         let text = host.bytes(&path)?.map(|bytes| bytes.to_vec());
-        let mut modules = Kernels::read(host)?.judge(host, &self.load)?;
+        let kernels = Kernels::read(host)?;
+        let mut modules = kernels.judge(host, &self.load)?;
         for module in &mut modules {
-            module.look_at_names(&path, text.as_deref().unwrap_or_default());
+            if let Some(other) = kernels.other_name(&module.boot_name) {
+                module.look_for(other, &path, text.as_deref().unwrap_or_default());
+            }
         }
         Ok(Observed {
             modules,
@@ -156,17 +159,16 @@ impl Kind for Modules {
 }
 
 impl Module {
-    /// systemd-modules-load fails on a name that the kernel has not: one that an older one had goes.
-    fn look_at_names(&mut self, path: &Path, text: &[u8]) {
-        let mut lines = (1..).zip(text.split(|byte| *byte == b'\n'));
+    /// systemd-modules-load fails on a name that the kernel has not: another kernel's goes.
+    fn look_for(&mut self, other: String, path: &Path, text: &[u8]) {
         let mends = self.list || self.boot == State::InSync;
-        let stale = self.stale.take().filter(|_| mends);
-        let found = lines.find(|(_, line)| stale.is_some() && named(line) == stale);
-        if let (Some(name), Some((line, _))) = (stale, found) {
-            let from = format!("named {name}, which the kernel that boots has not");
+        let mut lines = (1..).zip(text.split(|byte| *byte == b'\n'));
+        let found = lines.find(|(_, line)| named(line).as_ref() == Some(&other));
+        if let Some((line, _)) = found.filter(|_| mends) {
+            let from = format!("named {other}, which the kernel that boots has not");
             self.boot = State::differs(from, &self.boot_name, Some(Origin::line(path, line)));
             self.list = true;
-            self.stale = Some(name);
+            self.stale = Some(other);
         }
     }
 
@@ -219,21 +221,22 @@ impl Kernels {
                 let (live_name, boot_name) = (resolve(&self.running), resolve(&self.booting));
                 let (boot, list) = self.boot(&boot_name);
                 let live = self.live(host, &live_name)?;
-                let stale = match &self.booting {
-                    Some((_, modules)) => modules.other_name(&boot_name),
-                    None => None,
-                };
                 Ok(Module {
-                    stale,
                     subject: subject.clone(),
                     live,
                     boot,
                     live_name,
                     boot_name,
                     list,
+                    stale: None,
                 })
             })
             .collect()
+    }
+
+    fn other_name(&self, name: &str) -> Option<String> {
+        let (_, modules) = self.booting.as_ref()?;
+        modules.other_name(name)
     }
 
     /// A loadable module is there once its initstate is `live`; one without initstate is built in
@@ -371,7 +374,7 @@ mod tests {
         }
     }
 
-    fn module(name: &str, stale: Option<&str>) -> Module {
+    fn module(name: &str) -> Module {
         Module {
             subject: name.to_owned(),
             boot_name: name.to_owned(),
@@ -379,13 +382,13 @@ mod tests {
             live: State::InSync,
             boot: State::InSync,
             list: false,
-            stale: stale.map(str::to_owned),
+            stale: None,
         }
     }
 
     #[test]
     fn foreign_lines_stay() {
-        let overlay = module("overlay", None);
+        let overlay = module("overlay");
         assert_eq!(
             with_names(Some(b"# mine\r\nfoo"), &[&overlay]),
             b"# mine\r\nfoo\noverlay\n"
@@ -396,15 +399,19 @@ mod tests {
     #[test]
     fn the_name_of_another_kernel_is_replaced() {
         let text = b"# \xe9\nip_vs\n nf-conntrack-ipv4 \noverlay\n";
-        let mut conntrack = module("nf_conntrack", Some("nf_conntrack_ipv4"));
-        conntrack.look_at_names(Path::new("/x"), text);
+        let mut conntrack = module("nf_conntrack");
+        conntrack.look_for("nf_conntrack_ipv4".into(), Path::new("/x"), text);
         assert!(conntrack.list, "{conntrack:?}");
         assert_eq!(
             with_names(Some(text), &[&conntrack]),
             b"# \xe9\nip_vs\nnf_conntrack\noverlay\n"
         );
-        let mut conntrack = module("nf_conntrack", Some("nf_conntrack_ipv4"));
-        conntrack.look_at_names(Path::new("/x"), b"# nf_conntrack_ipv4\nnf_conntrack\n");
+        let mut conntrack = module("nf_conntrack");
+        conntrack.look_for(
+            "nf_conntrack_ipv4".into(),
+            Path::new("/x"),
+            b"# nf_conntrack_ipv4\nnf_conntrack\n",
+        );
         assert!(
             !conntrack.list && conntrack.stale.is_none(),
             "{conntrack:?}"
