@@ -237,8 +237,7 @@ fn defaults_of(files: &[(PathBuf, String)]) -> Line {
     all.concat()
 }
 
-/// Shell assignments to `variable`; one that names a variable (`"$GRUB_CMDLINE_LINUX quiet"`) is
-/// taken to add to it.
+/// Shell assignments to `variable`; one that names it (`"$GRUB_CMDLINE_LINUX quiet"`) adds to it.
 fn assign(to: &mut Line, variable: &str, path: &Path, text: &str) {
     for (index, line) in text.lines().enumerate() {
         let line = line.trim_start();
@@ -246,7 +245,8 @@ fn assign(to: &mut Line, variable: &str, path: &Path, text: &str) {
         let Some((name, value)) = line.split_once('=') else {
             continue;
         };
-        let adds = name.ends_with('+') || value.contains('$');
+        let itself = [format!("${variable}"), format!("${{{variable}")];
+        let adds = name.ends_with('+') || itself.iter().any(|name| value.contains(name));
         if name.trim_end_matches('+') != variable {
             continue;
         }

@@ -97,7 +97,7 @@ impl Kind for Services {
 
 impl Services {
     /// What the boot would start beside a unit that says it can't run beside it, unless this profile
-    /// takes it away.
+    /// takes it away; or what this profile has it start.
     fn rivals(&self, host: &Host, unit: &Unit) -> Result<Vec<(String, Origin)>> {
         let mut rivals = Vec::new();
         let conflicts = unit.service.iter().flat_map(|service| &service.conflicts);
@@ -110,8 +110,14 @@ impl Services {
                 continue;
             }
             let other = Unit::read(host, name)?;
-            if let Some(link) = other.enabled_by().filter(|_| other.name != unit.name) {
-                rivals.push((other.name.clone(), Origin::file(link)));
+            let origin = match other.enabled_by() {
+                Some(link) => Some(Origin::file(link)),
+                None => wanted
+                    .and_then(|wanted| wanted.boot)
+                    .map(|_| Origin::Other("the profile".into())),
+            };
+            if let Some(origin) = origin.filter(|_| other.name != unit.name) {
+                rivals.push((other.name.clone(), origin));
             }
         }
         Ok(rivals)
@@ -132,16 +138,18 @@ impl Observed {
             boot = State::differs("disabled", to, Some(Origin::file(link)));
             steps.clear();
         }
+        if let (Some((rival, origin)), true) = (self.rivals.first(), self.unit.is_installed()) {
+            // Which of the two the boot would leave running is chance.
+            let from = format!("beside {rival}, with which it conflicts");
+            boot = State::differs(from, "enabled alone", Some(origin.clone()));
+            steps.clear();
+        }
         let changed = !steps.is_empty();
         for step in steps {
             plan.boot(step, [subject]);
         }
         if changed && !plan.due.contains(&Due::DaemonReload) {
             plan.due.push(Due::DaemonReload);
-        }
-        if let (State::InSync, Some((rival, origin))) = (&boot, self.rivals.first()) {
-            let from = format!("beside {rival}, with which it conflicts");
-            boot = State::differs(from, "enabled alone", Some(origin.clone()));
         }
         let live = match wanted.run {
             Some(run) => self.live(run),

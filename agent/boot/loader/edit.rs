@@ -282,41 +282,57 @@ fn assigned(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// The text with its last assignment to a variable edited; none where there is none.
+/// The text with its assignments to a variable edited; none where there is none. Each may count, so that
+/// what goes is taken out of all; what is added goes into the last.
 fn assign(text: &str, variable: &str, change: &Change) -> Edited<Option<String>> {
-    let mut at = 0;
-    let mut last = None;
+    let values = assignments(text, variable);
+    let Some(last) = values.last().copied() else {
+        return Ok(None);
+    };
+    let mut new = String::with_capacity(text.len() + 80);
+    let mut done = 0;
+    for (at, value) in values {
+        let is_last = (at, value) == last;
+        if is_last || change.with.is_empty() && !change.without.is_empty() {
+            new.push_str(text.get(done..at).unwrap_or_default());
+            new.push_str(&edited_value(value, change)?);
+            done = at + value.len();
+        }
+    }
+    new.push_str(text.get(done..).unwrap_or_default());
+    Ok(Some(new))
+}
+
+/// The values that a variable is given, each to the end of its line, with where they begin.
+fn assignments<'a>(text: &'a str, variable: &str) -> Vec<(usize, &'a str)> {
+    let mut all = Vec::new();
+    let mut end = 0;
     for line in text.split_inclusive('\n') {
-        let named = line.trim_start();
+        let bare = line.trim_end_matches(['\n', '\r']);
+        let named = bare.trim_start();
         let named = named.strip_prefix("export ").unwrap_or(named);
         let value = named
             .strip_prefix(variable)
             .and_then(|rest| rest.trim_start_matches('+').strip_prefix('='));
-        if let Some(value) = value {
-            last = Some((at + line.len() - value.len(), value));
-        }
-        at += line.len();
+        all.extend(value.map(|value| (end + bare.len() - value.len(), value)));
+        end += line.len();
     }
-    let Some((at, value)) = last else {
-        return Ok(None);
-    };
-    let line = value.trim_end_matches(['\n', '\r']);
-    let (arguments, rest) = word(line);
-    let quote = line.chars().next().filter(|c| ['"', '\''].contains(c));
+    all
+}
+
+fn edited_value(value: &str, change: &Change) -> Edited<String> {
+    let (arguments, rest) = word(value);
+    let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
     if rest.is_empty() && quote.is_some() {
         return Err("GRUB_CMDLINE_LINUX is no assignment on one line");
     }
     let new = change.edit(arguments)?;
     if new == arguments {
-        return Ok(Some(text.to_owned()));
+        return Ok(value.to_owned());
     }
-    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
-    let after = after.get(line.len()..).unwrap_or_default();
     // The closing one of a quoted word is in the rest.
     let (opening, closing) = quote.map_or(('"', "\""), |quote| (quote, ""));
-    Ok(Some(format!(
-        "{before}{opening}{new}{closing}{rest}{after}"
-    )))
+    Ok(format!("{opening}{new}{closing}{rest}"))
 }
 
 /// The first word of a shell's line without its quotes, and what is after it, the closing quote

@@ -142,6 +142,11 @@ fn defaults() {
             "GRUB_CMDLINE_LINUX=\"selinux=0\"\n",
             "GRUB_CMDLINE_LINUX=\"selinux=0\"\n",
         ),
+        // What is added to counts, too.
+        (
+            "GRUB_CMDLINE_LINUX=\"quiet ro\"\nGRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX quiet\"\n",
+            "GRUB_CMDLINE_LINUX=\"ro\"\nGRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX selinux=0\"\n",
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(edited(Format::Defaults, text, &change), expected, "{text}");

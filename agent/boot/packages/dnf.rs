@@ -54,6 +54,13 @@ pub struct Setting<'a> {
     pub lines: (usize, usize),
 }
 
+/// The section that begins with a line: its bracket is the first character.
+#[must_use]
+pub fn section_of(line: &str) -> Option<&str> {
+    let (name, _) = line.strip_prefix('[')?.split_once(']')?;
+    Some(name)
+}
+
 /// The settings of a file. A line that is indented goes on with the one before.
 #[must_use]
 pub fn settings(text: &str) -> Vec<Setting<'_>> {
@@ -70,11 +77,8 @@ pub fn settings(text: &str) -> Vec<Setting<'_>> {
                 last.value.push_str(trimmed);
                 last.lines.1 = index + 1;
             }
-        } else if let Some(name) = trimmed
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
-        {
-            (section, open) = (name.0, false);
+        } else if let Some(name) = section_of(line) {
+            (section, open) = (name, false);
         } else if let Some((key, value)) = trimmed.split_once('=') {
             open = true;
             all.push(Setting {

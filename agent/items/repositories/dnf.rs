@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Stands;
 use super::apt::Word;
-use crate::boot::packages::dnf::{File, REPOSITORIES, settings};
+use crate::boot::packages::dnf::{File, REPOSITORIES, section_of, settings};
 use crate::finding::{Origin, State};
 use crate::step::Owner;
 use crate::template;
@@ -45,14 +45,8 @@ impl TryFrom<Section> for Dnf {
 
 /// The line of a section's name, from 0.
 fn head(text: &str, section: &str) -> Option<usize> {
-    let is_it = |line: &str| {
-        let name = line
-            .trim()
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'));
-        name.is_some_and(|(name, _)| name == section)
-    };
-    text.lines().position(is_it)
+    text.lines()
+        .position(|line| section_of(line) == Some(section))
 }
 
 /// The text with a section's key set, or taken out where no value is given; every other byte stays.

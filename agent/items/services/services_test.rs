@@ -208,6 +208,16 @@ fn rivals_are_named_unless_they_go_too() {
     );
     let found = plan("d = 'enabled'\nrival = 'disabled'", &files);
     assert_eq!(found[0], "d.service: ok, ok");
+    let found = plan("d = 'enabled'\nrival = 'enabled'", &[FILE, RUNS, rival]);
+    assert_eq!(
+        found,
+        [
+            "d.service: ok, beside rival.service, with which it conflicts the profile",
+            "rival.service: not running, disabled",
+            "link /etc/systemd/system/a.target.wants/rival.service to /usr/lib/systemd/system/rival.service",
+            "start rival.service",
+        ]
+    );
 }
 
 #[test]
