@@ -81,6 +81,10 @@ fn set(text: &str, section: &str, key: &str, value: Option<&str>) -> String {
             new.push_str(&format!("{key}={value}\n"));
         }
     }
+    if value.is_none() && found.is_some() {
+        // One before it would count now.
+        return set(&new, section, key, None);
+    }
     new
 }
 
@@ -276,6 +280,14 @@ mod tests {
         );
         let unsigned = one.stands("mine", None, true, &[file(other)]);
         assert_eq!(unsigned.state, State::InSync);
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_goes_twice() {
+        let text =
+            "[a]\nmirrorlist=http://m/1\nenabled=1\nmirrorlist=http://m/2\n[b]\nmirrorlist=x\n";
+        let gone = "[a]\nenabled=1\n[b]\nmirrorlist=x\n";
+        assert_eq!(set(text, "a", "mirrorlist", None), gone);
     }
 
     #[test]
