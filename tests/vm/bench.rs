@@ -3,19 +3,23 @@
 
 use std::path::Path;
 
-use crate::guest;
+use crate::guest::{self, CONTROL_PLANE};
 use crate::image;
 use crate::machine::{Hardware, Machine};
 
-/// The profile that is applied and checked.
-const PROFILE: &str = "kubeadm-base";
 /// The script beside the check.
 const SCRIPT: &str = include_str!("../../benches/check.sh");
 /// What measures the daemon.
 const DAEMON: &str = include_str!("daemon.py");
 /// The same profile for it.
 const SITE: &str = "mkdir -p /etc/nodeprep
-printf 'schema = \"v1alpha1\"\\nextends = [\"kubeadm-base\"]\\n[daemon]\\npoll = \"5s\"\\n' >/etc/nodeprep/profile.toml
+cat >/etc/nodeprep/profile.toml <<'END'
+schema = \"v1alpha1\"
+extends = [\"kubeadm-control-plane\"]
+remove = [\"images\", \"time\", \"dns\", \"kubelet\"]
+[daemon]
+poll = \"5s\"
+END
 systemctl daemon-reload
 systemctl start nodeprep";
 /// What a check must leave as it is, beside every file.
@@ -61,7 +65,7 @@ pub fn run(nodeprep: &Path, bench: &Path) {
     for firewall in &FIREWALLS {
         eprintln!("{}", firewall.name);
         machine.ok(firewall.make);
-        machine.ok(&format!("nodeprep apply {PROFILE} >&2"));
+        machine.ok(&format!("nodeprep apply {CONTROL_PLANE} >&2"));
         leaves_no_trace(&mut machine);
         let figures = machine.ok("bench emulated nodeprep /root/check.sh");
         println!("### {}\n\n{figures}\n", firewall.name);
@@ -102,7 +106,7 @@ fn leaves_no_trace(machine: &mut Machine) {
     let seen = |machine: &mut Machine| (machine.ok(KERNEL), guest::files(machine));
     let before = seen(machine);
     machine.ok(&format!(
-        "nodeprep check {PROFILE} >&2; bash /root/check.sh >&2"
+        "nodeprep check {CONTROL_PLANE} >&2; bash /root/check.sh >&2"
     ));
     let after = seen(machine);
     assert_eq!(before.0, after.0);
