@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-CALM, IDLE, TIMES = 60, 240, 100
+CALM, IDLE, TIMES = 60, 240, 20
 CRICTL, FORWARD = "/etc/crictl.yaml", "/proc/sys/net/ipv4/ip_forward"
 DROP_IN = "/etc/sysctl.d/kubernetes.conf"
 
