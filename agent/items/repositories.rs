@@ -149,13 +149,14 @@ impl Kind for Repositories {
     fn observe(&self, host: &Host) -> Result<Observed> {
         let family = packages::manager(host)?;
         let known = Known::read(host, family)?;
-        let mut mended = known.clone();
+        let mut mended = None;
         let mut all = Vec::new();
         for (name, wanted) in &self.0 {
             let mut stands = wanted.stands(host, name, &known)?;
             if !stands.writes.is_empty() {
                 // Another's section may be in the same file.
-                stands.writes = wanted.stands(host, name, &mended)?.writes;
+                let mended = mended.get_or_insert_with(|| known.clone());
+                stands.writes = wanted.stands(host, name, mended)?.writes;
                 mended.write(&stands.writes);
             }
             all.push((name.to_string(), stands));
