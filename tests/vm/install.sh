@@ -3,11 +3,10 @@
 # all is there.
 set -euo pipefail
 
-missing=()
 need() { PATH=$PATH:/usr/sbin:/sbin:/usr/libexec command -v "$1" >/dev/null || missing+=("$2"); }
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-if command -v apt-get >/dev/null; then
+debian() {
     need qemu-system-x86_64 qemu-system-x86
     need qemu-img qemu-utils
     need mmdebstrap mmdebstrap
@@ -24,10 +23,14 @@ if command -v apt-get >/dev/null; then
     need createrepo_c createrepo-c
     need gpg gnupg
     [ -e /usr/lib/python3/dist-packages/dnf-plugins/versionlock.py ] || missing+=(dnf-plugins-core)
-    [ ${#missing[@]} = 0 ] && exit
+}
+
+install_debian() {
     root apt-get update -qq
     root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
-elif command -v dnf >/dev/null; then
+}
+
+el() {
     need qemu-kvm qemu-kvm
     need qemu-img qemu-img
     need mmdebstrap mmdebstrap
@@ -42,10 +45,28 @@ elif command -v dnf >/dev/null; then
     need rpmsign rpm-sign
     need createrepo_c createrepo_c
     need gpg gnupg2
-    [ ${#missing[@]} = 0 ] && exit
+}
+
+install_el() {
     root dnf install -y -q epel-release || true # Fedora has no such package and needs none
     root dnf install -y -q "${missing[@]}"
+}
+
+if command -v apt-get >/dev/null; then
+    system=debian
+elif command -v dnf >/dev/null; then
+    system=el
 else
     echo "install qemu-system-x86_64, qemu-img, mmdebstrap, e2fsprogs, xfsprogs, sfdisk, strace, a C and a C++ compiler by hand" >&2
     exit 1
 fi
+
+# More than once: an older QEMU can't live beside the qemu-img of backports, and takes it away.
+for _ in 1 2 3; do
+    missing=()
+    "$system"
+    [ ${#missing[@]} = 0 ] && exit
+    "install_$system"
+done
+echo "still missing after they were installed: ${missing[*]}" >&2
+exit 1
