@@ -63,7 +63,6 @@ pub use source::{Readers, Source};
 pub use store::Store;
 pub use supervisor::{Supervisor, prints_to_journald};
 pub use surroundings::leave_surroundings;
-pub use time::BLUR;
 pub use watch::{Event, Watch, Watched, now};
 
 /// By which the kubelet is known to the cluster; kubeadm join writes it, kubeadm reset removes it.

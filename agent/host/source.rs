@@ -130,6 +130,8 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -163,5 +165,16 @@ mod tests {
         host.kind(Path::new("/etc/other")).unwrap();
         let one = BTreeSet::from([Source::Path("/etc/no-such".into())]);
         assert_eq!(host.take_sources(), Readers::from([("swap", one)]));
+    }
+
+    #[test]
+    fn a_log_wakes_nobody_by_being_written_to() {
+        let mut host = Host::live();
+        host.note_sources();
+        host.read_for(Some("journald"));
+        let log = Path::new("/var/log/wtmp");
+        host.written_since(log, SystemTime::UNIX_EPOCH).unwrap();
+        let one = BTreeSet::from([Source::Path(log.into())]);
+        assert_eq!(host.take_sources(), Readers::from([("journald", one)]));
     }
 }

@@ -26,7 +26,7 @@ const USER_HZ: u64 = 100;
 /// A process's name is cut to this length (proc(5), TASK_COMM_LEN with its NUL).
 const COMM_LENGTH: usize = 15;
 /// Start times are known to 10 ms, file times to a tick of the kernel, which is no longer.
-pub const BLUR: Duration = Duration::from_millis(20);
+const BLUR: Duration = Duration::from_millis(20);
 
 /// A process that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,21 @@ impl Host {
     /// Where the path cannot be looked up.
     pub fn changed(&self, path: &Path) -> Result<Option<SystemTime>> {
         self.note_file(path);
+        self.change_time(path)
+    }
+
+    /// Whether a log has been written to since then. It is written to all the time: only that it comes
+    /// and goes is noted.
+    ///
+    /// # Errors
+    /// Where the path cannot be looked up.
+    pub fn written_since(&self, path: &Path, then: SystemTime) -> Result<bool> {
+        self.note_path(path);
+        let changed = self.change_time(path)?;
+        Ok(changed.is_some_and(|changed| changed + BLUR >= then))
+    }
+
+    fn change_time(&self, path: &Path) -> Result<Option<SystemTime>> {
         match self.origin {
             Origin::Image => return Ok(None),
             Origin::Captured => {

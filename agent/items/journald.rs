@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{Explain, Kind};
 use crate::error::Result;
 use crate::finding::{Finding, Origin, State};
-use crate::host::{BLUR, Host};
+use crate::host::Host;
 use crate::items::sysctl::FileName;
 use crate::plan::ItemPlan;
 use crate::step::{Due, Owner, Step};
@@ -246,7 +246,9 @@ impl Store {
         let directory = host.is_directory(Path::new(STORE))?;
         let machine = host.text(Path::new("/etc/machine-id"))?.unwrap_or_default();
         let file = Path::new(STORE).join(machine.trim()).join("system.journal");
-        let live = match (running, written(host, &file, started)) {
+        // A journald that started writes to its file on disk first of all.
+        let written = started.map_or(Ok(false), |started| host.written_since(&file, started));
+        let live = match (running, written) {
             (Running::NotHere(_) | Running::NotKnown(_), _) => running.state(),
             (_, Ok(true)) => State::InSync,
             (_, Ok(false)) => State::differs("not written to", "system.journal in it", None),
@@ -283,12 +285,4 @@ fn judge(wanted: &Wanted, winner: Option<&Assignment>) -> State {
         ),
         None => State::differs("not set", wanted.text.as_str(), None),
     }
-}
-
-/// Whether the journald that started then has written to its file on disk: it does so first of all.
-fn written(host: &Host, file: &Path, started: Option<SystemTime>) -> Result<bool> {
-    let changed = host.changed(file)?;
-    Ok(started
-        .zip(changed)
-        .is_some_and(|(started, changed)| changed + BLUR >= started))
 }
