@@ -187,13 +187,17 @@ impl Daemon<'_> {
 
     fn touch(&mut self, source: &Source) -> Result<()> {
         let now = now()?;
-        for (reader, sources) in &self.readers {
-            if sources.contains(source) {
-                tracing::info!("{reader}: {source:?}");
-                self.agenda.touch(reader, now);
-            }
+        for reader in self.readers_of(source) {
+            tracing::info!("{reader}: {source:?}");
+            self.agenda.touch(reader, now);
         }
         Ok(())
+    }
+
+    fn readers_of(&self, source: &Source) -> BTreeSet<&'static str> {
+        let readers = self.readers.iter();
+        let of = readers.filter(|(_, sources)| sources.contains(source));
+        of.map(|(reader, _)| *reader).collect()
     }
 
     fn poll(&mut self) -> Result<()> {

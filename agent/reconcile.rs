@@ -72,12 +72,29 @@ pub fn check(host: &mut Host, wanted: &Wanted<'_>) -> Result<Account> {
     Ok(foretell(host, &plan))
 }
 
-/// Brings the host to what is wanted: each stage planned on the host as the one before left it,
-/// everything planned again at the end. Where the journal cannot be written the run stops there.
+/// A run that has acted and has still to look again.
+#[derive(Debug)]
+pub struct Done {
+    before: Plan,
+    deeds: Deeds,
+    acted: bool,
+}
+
+/// Brings the host to what is wanted, and looks again.
+///
+/// # Errors
+/// As [`perform`] and [`prove`].
+pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<Account> {
+    let done = perform(host, wanted, signals)?;
+    prove(host, wanted, done)
+}
+
+/// Brings the host to what is wanted: each stage planned on the host as the one before left it. Where
+/// the journal cannot be written the run stops there.
 ///
 /// # Errors
 /// Where the journals of earlier runs cannot be read; then nothing was done.
-pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<Account> {
+pub fn perform(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<Done> {
     host.refresh();
     let past = Runs::read(host)?;
     let finishes = clear(host, &past)?;
@@ -111,15 +128,32 @@ pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<
             false => host.dismiss_guard()?,
         }
     }
-    let did = performer.deeds.any() || finishes.is_some();
-    if did {
+    let acted = performer.deeds.any() || finishes.is_some();
+    if acted {
         host.refresh();
     }
-    if did && let Err(error) = runs::fold(host, wanted.history.runs) {
+    if acted && let Err(error) = runs::fold(host, wanted.history.runs) {
         performer.deeds.trouble.push(error.to_string());
     }
+    Ok(Done {
+        before,
+        deeds: performer.deeds,
+        acted,
+    })
+}
+
+/// Plans everything once more and judges what was done by that.
+///
+/// # Errors
+/// Where the journals cannot be read.
+pub fn prove(host: &mut Host, wanted: &Wanted<'_>, done: Done) -> Result<Account> {
+    let Done {
+        before,
+        mut deeds,
+        acted,
+    } = done;
     // Where nothing was done, nothing can have changed: the first look is the last.
-    let after = if did {
+    let after = if acted {
         host.refresh();
         let past = Runs::read(host)?;
         plan(host, wanted, None, &past)
@@ -127,9 +161,9 @@ pub fn apply(host: &mut Host, wanted: &Wanted<'_>, signals: &Signals) -> Result<
         before.clone()
     };
     if let Err(error) = host.remember_packages() {
-        performer.deeds.trouble.push(error.to_string());
+        deeds.trouble.push(error.to_string());
     }
-    Ok(account(&before, &after, performer.deeds))
+    Ok(account(&before, &after, deeds))
 }
 
 /// Says what taking back the runs from `first` on would do.

@@ -8,7 +8,7 @@ use super::held::asks_systemd;
 use super::standing::is_well;
 use super::{DAEMON, Daemon, Mode, Moment, News, PROFILE, WATCH};
 use crate::error::{Error, Result};
-use crate::host::now;
+use crate::host::{Event, now};
 use crate::items::Item;
 use crate::profile::Profile;
 use crate::reconcile::{self, Account, JOURNAL, Wanted};
@@ -197,10 +197,38 @@ impl Daemon<'_> {
             self.be_ready();
         }
         self.supervisor.expect_silence(Some(LONGEST_RUN));
-        let account = reconcile::apply(&mut self.host, &wanted, &self.signals);
+        let account = self.act(&wanted);
         self.supervisor.expect_silence(None);
         drop(lock);
         Ok((account?, true))
+    }
+
+    /// What was touched until it is looked at again, by this run or anybody, is seen by that look: only
+    /// what it finds wrong is a reason for another.
+    fn act(&mut self, wanted: &Wanted<'_>) -> Result<Account> {
+        let done = reconcile::perform(&mut self.host, wanted, &self.signals)?;
+        let names: BTreeSet<&str> = wanted.items.iter().map(Item::name).collect();
+        let known = names.iter().filter_map(|name| self.readers.get(name));
+        self.watch.remember(&self.host, known.flatten());
+        let mut touched = BTreeSet::new();
+        for event in self.watch.touched()? {
+            match event {
+                Event::Touched(source) => touched.append(&mut self.readers_of(&source)),
+                other => drop(self.take(other)?),
+            }
+        }
+        let account = reconcile::prove(&mut self.host, wanted, done)?;
+        let is_wrong = |name: &str| {
+            let is_it = |entry: &Entry| entry.item == name && !is_well(entry.outcome);
+            account.entries.iter().any(is_it)
+        };
+        let now = now()?;
+        for name in touched {
+            if !names.contains(name) || is_wrong(name) {
+                self.agenda.touch(name, now);
+            }
+        }
+        Ok(account)
     }
 
     /// Where a look failed as a whole nothing is known of its items.

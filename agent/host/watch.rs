@@ -214,6 +214,28 @@ impl Watch {
     /// # Errors
     /// Where the kernel has none to give any more.
     pub fn wait(&mut self, limit: Duration) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        for number in self.ready(limit)? {
+            self.take(number, &mut events);
+        }
+        Ok(events)
+    }
+
+    /// What has been touched until now. Signals, and who asks, are left to [`Self::wait`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn touched(&mut self) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        for number in self.ready(Duration::ZERO)? {
+            if number == DIRECTORIES || number >= OTHERS {
+                self.take(number, &mut events);
+            }
+        }
+        Ok(events)
+    }
+
+    fn ready(&self, limit: Duration) -> Result<Vec<u64>> {
         let mut ready = [EpollEvent::empty(); 16];
         // Rounded up: to wake before the time would be to wake twice.
         let limit = limit.as_micros().div_ceil(1000).min(i32::MAX as u128);
@@ -223,11 +245,7 @@ impl Watch {
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(trouble!("epoll: {}", error.desc())),
         };
-        let mut events = Vec::new();
-        for one in ready.iter().take(count) {
-            self.take(one.data(), &mut events);
-        }
-        Ok(events)
+        Ok(ready.iter().take(count).map(EpollEvent::data).collect())
     }
 
     fn take(&mut self, number: u64, events: &mut Vec<Event>) {

@@ -107,6 +107,13 @@ impl Daemon {
         }
     }
 
+    /// How often it has looked at anything.
+    fn looks(&self) -> u64 {
+        let status = self.run(&[NODEPREP, "status", "--output", "json"]).stdout;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        status["looks"].as_u64().unwrap()
+    }
+
     /// The processor's time that it has used, in hundredths of a second (proc_pid_stat(5)).
     fn used(&self) -> u64 {
         let stat = format!("/proc/{}/stat", self.child.id());
@@ -161,11 +168,14 @@ fn puts_right() {
             .unwrap()
             .count()
     };
-    let (before, said) = (journals(), daemon.said());
+    let (before, looks) = (journals(), daemon.looks());
+    let edited = file(&daemon.space.path("etc/.crictl.yaml.swp"), "timeout: 4\n");
+    std::fs::rename(edited, &path).unwrap();
+    wait_for(|| is_mended("4"));
     daemon.settle();
     assert_eq!(
-        (journals(), daemon.said()),
-        (before, said),
+        (journals(), daemon.looks()),
+        (before + 1, looks + 1),
         "its own changes wake it"
     );
     daemon.run(&[NODEPREP, "check"]).exits(0);
