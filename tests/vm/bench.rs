@@ -11,7 +11,7 @@ use crate::machine::{Hardware, Machine};
 const SCRIPT: &str = include_str!("../../benches/check.sh");
 /// What measures the daemon.
 const DAEMON: &str = include_str!("daemon.py");
-/// The same profile for it.
+/// The same profile for it, a service beside it that is stopped and started in no time, and a swap.
 const SITE: &str = "mkdir -p /etc/nodeprep
 cat >/etc/nodeprep/profile.toml <<'END'
 schema = \"v1alpha1\"
@@ -19,9 +19,13 @@ extends = [\"kubeadm-control-plane\"]
 remove = [\"images\", \"time\", \"dns\", \"kubelet\"]
 [daemon]
 poll = \"5s\"
+[services]
+idle = { state = \"running\" }
 END
+printf '[Service]\\nExecStart=sleep infinity\\n' >/etc/systemd/system/idle.service
+fallocate -l 16M /swap && chmod 600 /swap && mkswap /swap >/dev/null
 systemctl daemon-reload
-systemctl start nodeprep";
+systemctl start idle nodeprep";
 /// What a check must leave as it is, beside every file.
 const KERNEL: &str = "cut -d ' ' -f 1 /proc/modules; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>&1 || true";
 
@@ -50,7 +54,7 @@ const FIREWALLS: [Firewall; 3] = [
     $i -P INPUT DROP; $i -A INPUT -i lo -j ACCEPT; $i -A INPUT -p tcp --dport 22 -j ACCEPT
 done
 rmmod nft_chain_nat nft_ct nft_compat nf_tables 2>/dev/null || true",
-        end: "true",
+        end: "for i in iptables-legacy ip6tables-legacy; do $i -P INPUT ACCEPT; $i -F; done; rmmod iptable_filter ip6table_filter",
     },
 ];
 
@@ -78,6 +82,7 @@ pub fn run(nodeprep: &Path, bench: &Path) {
 fn daemon(machine: &mut Machine) {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("units/nodeprep.service");
     machine.put(&unit, "/etc/systemd/system/nodeprep.service", "644");
+    machine.ok(guest::NFTABLES);
     machine.ok(SITE);
     machine.ok(&format!(
         "cat >/root/daemon.py <<'SCRIPT'\n{DAEMON}\nSCRIPT"
@@ -89,7 +94,7 @@ fn daemon(machine: &mut Machine) {
     while machine.run("systemctl -q is-active figures").code == 0 {
         machine.ok("sleep 10");
     }
-    machine.ok("! systemctl -q is-failed figures || { journalctl -u figures -o cat; exit 1; }");
+    machine.ok("! systemctl -q is-failed figures || { cat /run/figures; journalctl -u nodeprep -o cat | tail -n 20; exit 1; }");
     let figures = machine.ok("cat /run/figures");
     println!("### The daemon in it\n\n{figures}\n");
 }
