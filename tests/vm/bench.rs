@@ -11,6 +11,9 @@ use crate::machine::{Hardware, Machine};
 const SCRIPT: &str = include_str!("../../benches/check.sh");
 /// What measures the daemon.
 const DAEMON: &str = include_str!("daemon.py");
+const ABOUT: &str = "nodeprep.service with the same profile, a swap file and a service that only sleeps. After the swap is off systemd is
+reloaded, whatever that touches is looked at, and a rest of at most five seconds follows, as looks are long
+here: the swap's second time and the module's first wait for it.";
 /// The same profile for it, a service beside it that is stopped and started in no time, and a swap.
 const SITE: &str = "mkdir -p /etc/nodeprep
 cat >/etc/nodeprep/profile.toml <<'END'
@@ -96,7 +99,7 @@ fn daemon(machine: &mut Machine) {
     }
     machine.ok("! systemctl -q is-failed figures || { cat /run/figures; journalctl -u nodeprep -o cat | tail -n 20; exit 1; }");
     let figures = machine.ok("cat /run/figures");
-    println!("### The daemon in it\n\n{figures}\n");
+    println!("### The daemon in it\n\n{ABOUT}\n\n{figures}\n");
 }
 
 fn versions(machine: &mut Machine) -> String {
