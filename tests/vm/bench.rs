@@ -11,9 +11,11 @@ use crate::machine::{Hardware, Machine};
 const SCRIPT: &str = include_str!("../../benches/check.sh");
 /// What measures the daemon.
 const DAEMON: &str = include_str!("daemon.py");
-const ABOUT: &str = "nodeprep.service with the same profile, a swap file and a service that only sleeps. After the swap is off systemd is
-reloaded, whatever that touches is looked at, and a rest of at most five seconds follows, as looks are long
-here: the swap's second time and the module's first wait for it.";
+/// What is to be known of its figures.
+const ABOUT: &str = "\
+nodeprep.service with the same profile, a swap file and a service that only sleeps. After the swap is
+off systemd is reloaded, whatever that touches is looked at, and a rest of at most five seconds
+follows, as looks are long here: the swap's second time and the module's first wait for it.";
 /// The same profile for it, a service beside it that is stopped and started in no time, and a swap.
 const SITE: &str = "mkdir -p /etc/nodeprep
 cat >/etc/nodeprep/profile.toml <<'END'
