@@ -222,11 +222,14 @@ impl Daemon<'_> {
             let is_it = |entry: &Entry| entry.item == name && !is_well(entry.outcome);
             account.entries.iter().any(is_it)
         };
+        touched.retain(|name| !names.contains(name) || is_wrong(name));
+        if touched.is_empty() {
+            // It was we and what we start, and is no part of a contest.
+            self.watch.forget_who();
+        }
         let now = now()?;
         for name in touched {
-            if !names.contains(name) || is_wrong(name) {
-                self.agenda.touch(name, now);
-            }
+            self.agenda.touch(name, now);
         }
         Ok(account)
     }

@@ -221,14 +221,15 @@ impl Watch {
         Ok(events)
     }
 
-    /// What has been touched until now. Signals, and who asks, are left to [`Self::wait`].
+    /// What has been touched until now, and by whom. Signals, the clock, and who asks, are left to
+    /// [`Self::wait`].
     ///
     /// # Errors
     /// As there.
     pub fn touched(&mut self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         for number in self.ready(Duration::ZERO)? {
-            if number == DIRECTORIES || number >= OTHERS {
+            if number == DIRECTORIES || number >= WRITERS {
                 self.take(number, &mut events);
             }
         }

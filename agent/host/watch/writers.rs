@@ -48,6 +48,12 @@ impl Watch {
                 who.entry(reader).or_default().extend(by);
             }
         }
+        self.forget_who();
+        who
+    }
+
+    /// Nobody changed anything, as far as is asked from now on.
+    pub fn forget_who(&mut self) {
         if let Some(writers) = &mut self.writers {
             writers.forget();
         }
@@ -56,7 +62,6 @@ impl Watch {
                 group.by.clear();
             }
         }
-        who
     }
 
     fn who_changed(&self, source: &Source) -> BTreeSet<String> {
