@@ -2,10 +2,10 @@
 //! run with other settings than its files say, so only its own answer counts.
 //!
 //! The Container Runtime Interface is gRPC over a unix socket: HTTP/2 with one POST a call, a
-//! message behind five bytes of length (grpc's doc/PROTOCOL-HTTP2.md; cri-api's api.proto, whose
-//! field numbers are those below). containerd before 1.6 speaks v1alpha2 only.
+//! message behind five bytes of length (grpc's doc/PROTOCOL-HTTP2.md). containerd before 1.6 speaks v1alpha2 only.
 
 mod images;
+mod messages;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,6 +23,7 @@ use super::{Host, Origin};
 use crate::error::{Result, trouble};
 
 pub use images::Images;
+use messages::{ContainerdVersion, StatusRequest, StatusResponse, VersionRequest, VersionResponse};
 
 /// A daemon that is well answers in a millisecond, one that has just started on a machine under load
 /// has taken more than two seconds; beyond this it hangs.
@@ -326,57 +327,9 @@ fn refused(headers: &HeaderMap) -> std::result::Result<(), Refusal> {
     }
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct StatusRequest {
-    #[prost(bool, tag = "1")]
-    verbose: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StatusResponse {
-    #[prost(message, optional, tag = "1")]
-    status: Option<RuntimeStatus>,
-    #[prost(map = "string, string", tag = "2")]
-    info: std::collections::HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct RuntimeStatus {
-    #[prost(message, repeated, tag = "1")]
-    conditions: Vec<RuntimeCondition>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct RuntimeCondition {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(bool, tag = "2")]
-    status: bool,
-    #[prost(string, tag = "3")]
-    reason: String,
-    #[prost(string, tag = "4")]
-    message: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct VersionRequest {}
-
-#[derive(Clone, PartialEq, Message)]
-struct VersionResponse {
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(string, tag = "3")]
-    version: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ContainerdVersion {
-    #[prost(string, tag = "1")]
-    version: String,
-}
-
 #[cfg(test)]
 mod tests {
+    use super::messages::{RuntimeCondition, RuntimeStatus};
     use super::*;
     use proptest::prelude::*;
 

@@ -1,9 +1,10 @@
 //! Reading files of a host, each once a run, without ever leaving its root or hanging on a FIFO.
 
+mod bytes;
+
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,11 +18,9 @@ use super::{Host, Origin};
 use crate::error::{Result, trouble};
 use crate::step::Access;
 
-/// First buffer for `/proc/sys`: the kernel allocates and zeroes as much as the buffer given to
-/// read(2) (fs/proc/proc_sysctl.c, `proc_sys_call_handler`), and nearly all values are shorter.
-const SYSCTL_BUFFER: usize = 128;
-/// First buffer for other files that tell no size.
-const PROC_BUFFER: usize = 4096;
+use bytes::{PROC_BUFFER, SYSCTL_BUFFER, read_all};
+pub(super) use bytes::{attributes, read_kernel};
+
 /// For the names in a directory: nearly all of those we list fit in one call.
 const NAMES_BUFFER: usize = 8192;
 /// Larger files are refused: nothing we read comes near (modules.dep is below 2 MiB), and a sparse
@@ -30,9 +29,6 @@ pub(super) const LARGEST_FILE: u64 = 16 << 20;
 
 /// The device that masks are links to, as a number (Documentation/admin-guide/devices.txt).
 const NULL_DEVICE: u64 = nix::sys::stat::makedev(1, 3);
-
-/// The kernel's limit for one value and for the list of names (xattr(7), XATTR_SIZE_MAX).
-const LARGEST_ATTRIBUTE: usize = 64 << 10;
 
 /// What a path is, links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -363,34 +359,6 @@ impl Host {
     }
 }
 
-/// Reads to the end of a file, starting with a buffer of `first` bytes. `whole`: one that fills its
-/// reader's buffer while it has bytes, as regular files (read(2)) and /proc/sys do and other files
-/// of /proc don't, so that a shorter read was the last.
-fn read_all(mut file: File, first: usize, whole: bool) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; first];
-    let mut filled = 0;
-    while let Some(room) = bytes.get_mut(filled..) {
-        match file.read(room) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        }
-        match filled == bytes.len() {
-            true => bytes.resize(filled * 2, 0),
-            false if whole => break,
-            false => continue,
-        }
-        // Vectors of /proc/sys can't be continued (kernel/sysctl.c, `__do_proc_dointvec`).
-        if whole {
-            file.rewind()?;
-            filled = 0;
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
-
 pub(super) fn no_file() -> std::io::Error {
     std::io::Error::other("is not a regular file: move it away")
 }
@@ -417,32 +385,4 @@ pub(super) fn kind_of(stat: &FileStat) -> Kind {
         SFlag::S_IFLNK => Kind::Link,
         _ => Kind::Other,
     }
-}
-
-/// Extended attributes of an open file: names with values.
-pub(super) fn attributes(fd: impl AsFd) -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let mut names = vec![0u8; LARGEST_ATTRIBUTE];
-    let length = match rustix::fs::flistxattr(&fd, names.as_mut_slice()) {
-        Ok(length) => length,
-        // The file system has no attributes, then there are none to keep.
-        Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    names.truncate(length);
-    let mut all = Vec::new();
-    for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        let name = String::from_utf8_lossy(name).into_owned();
-        let mut value = vec![0u8; LARGEST_ATTRIBUTE];
-        let length = rustix::fs::fgetxattr(&fd, &name, value.as_mut_slice())?;
-        value.truncate(length);
-        all.push((name, value));
-    }
-    Ok(all)
-}
-
-/// A kernel value as it is now, past what is remembered.
-pub(super) fn read_kernel(host: &Host, path: &Path) -> std::io::Result<String> {
-    let fd = host.open(path, OFlag::O_RDONLY)?;
-    let bytes = read_all(File::from(fd), SYSCTL_BUFFER, true)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

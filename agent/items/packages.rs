@@ -2,6 +2,7 @@
 //! version is that of its packages, and an upgrade nobody asked for takes a node down.
 
 mod needs;
+mod package;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,14 +11,15 @@ use serde::Deserialize;
 
 use super::{Explain, Kind, Stage};
 use crate::boot::packages::version::Version;
-use crate::boot::packages::{self, Installed, Stands};
+use crate::boot::packages::{self, Installed};
 use crate::error::Result;
-use crate::finding::{Finding, Origin, State};
+use crate::finding::{Finding, State};
 use crate::host::Host;
 use crate::plan::ItemPlan;
-use crate::step::{Manager, Step, Transaction, Wish};
+use crate::step::{Manager, Step, Transaction};
 
 use needs::{Name, Names};
+use package::{Package, Wanted};
 
 /// For so many seconds it is waited for another that uses the package manager: unattended-upgrades
 /// on a slow disk takes minutes.
@@ -95,25 +97,6 @@ pub struct Observed {
     packages: Vec<Package>,
     /// Packages that were begun with, by anyone.
     unfinished: Vec<String>,
-}
-
-/// One package that is wanted or not.
-#[derive(Debug)]
-struct Package {
-    /// As this host calls it; none where its family has none for the need.
-    name: std::result::Result<String, String>,
-    wanted: Wanted,
-    now: Installed,
-}
-
-/// What is wanted of a package.
-#[derive(Debug, Clone)]
-enum Wanted {
-    Absent,
-    Present {
-        version: Option<Version>,
-        held: bool,
-    },
 }
 
 impl Kind for Packages {
@@ -266,62 +249,6 @@ fn versionlock(manager: Manager) -> Option<&'static str> {
         Manager::Apt | Manager::Dnf5 => None,
         Manager::Dnf => Some("python3-dnf-plugin-versionlock"),
         Manager::Yum => Some("yum-plugin-versionlock"),
-    }
-}
-
-impl Package {
-    fn state(&self, manager: Manager) -> State {
-        if self.name.is_err() {
-            return State::not_applicable("this distribution has no package for it");
-        }
-        match (&self.wanted, &self.now.stands) {
-            (Wanted::Absent, Stands::Absent) => State::InSync,
-            (Wanted::Absent, _) => State::differs(self.now.to_string(), "not installed", None),
-            (Wanted::Present { version, held }, stands) => {
-                let is_it = *stands == Stands::Installed
-                    && (self.now.held || !held)
-                    && self.fits(manager, version.as_ref());
-                match is_it {
-                    true => State::InSync,
-                    false => {
-                        let to = version
-                            .as_ref()
-                            .map_or("installed".into(), ToString::to_string);
-                        let to = if *held { format!("{to}, held") } else { to };
-                        State::differs(self.now.to_string(), to, self.origin(manager))
-                    }
-                }
-            }
-        }
-    }
-
-    fn fits(&self, manager: Manager, version: Option<&Version>) -> bool {
-        version.is_none_or(|version| version.matches(manager, &self.now.version))
-    }
-
-    /// A version stays for being held.
-    fn origin(&self, manager: Manager) -> Option<Origin> {
-        let by = match manager {
-            Manager::Apt => "held by dpkg's selections",
-            _ => "held by versionlock",
-        };
-        self.now.held.then(|| Origin::Other(by.into()))
-    }
-
-    fn add(&self, name: &str, transaction: &mut Transaction) {
-        let name = name.to_owned();
-        let Wanted::Present { version, held } = &self.wanted else {
-            return transaction.remove.push(name);
-        };
-        let is_there = self.now.stands == Stands::Installed
-            && self.fits(transaction.manager, version.as_ref());
-        if !is_there {
-            let (name, version) = (name.clone(), version.clone());
-            transaction.install.push(Wish { name, version });
-        }
-        if *held {
-            transaction.hold.push(name);
-        }
     }
 }
 

@@ -13,6 +13,9 @@ use h2::client::SendRequest;
 use prost::Message;
 use serde::Deserialize;
 
+use super::messages::{
+    AuthConfig, ImageRequest, ImageSpec, ListImagesRequest, ListImagesResponse, PullImageRequest,
+};
 use super::{Refusal, TIME_LIMIT, UNIMPLEMENTED, VERSIONS, call, exchange};
 use crate::error::{Error, Result, trouble};
 use crate::host::perform::Prior;
@@ -277,74 +280,6 @@ struct Auth {
     identitytoken: String,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct ImageSpec {
-    #[prost(string, tag = "1")]
-    image: String,
-}
-
-impl ImageSpec {
-    fn of(image: &str) -> Self {
-        let image = image.to_owned();
-        Self { image }
-    }
-}
-
-/// `RemoveImageRequest`
-#[derive(Clone, PartialEq, Message)]
-struct ImageRequest {
-    #[prost(message, optional, tag = "1")]
-    image: Option<ImageSpec>,
-}
-
-impl ImageRequest {
-    fn of(image: &str) -> Self {
-        let image = Some(ImageSpec::of(image));
-        Self { image }
-    }
-}
-
-/// No filter: all of them.
-#[derive(Clone, PartialEq, Message)]
-struct ListImagesRequest {}
-
-#[derive(Clone, PartialEq, Message)]
-struct ListImagesResponse {
-    #[prost(message, repeated, tag = "1")]
-    images: Vec<Image>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Image {
-    #[prost(string, repeated, tag = "2")]
-    tags: Vec<String>,
-    #[prost(string, repeated, tag = "3")]
-    digests: Vec<String>,
-}
-
-// No derived Debug: the second holds a password.
-#[derive(Clone, PartialEq, Message)]
-#[prost(skip_debug)]
-struct PullImageRequest {
-    #[prost(message, optional, tag = "1")]
-    image: Option<ImageSpec>,
-    #[prost(message, optional, tag = "2")]
-    auth: Option<AuthConfig>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-#[prost(skip_debug)]
-struct AuthConfig {
-    #[prost(string, tag = "1")]
-    username: String,
-    #[prost(string, tag = "2")]
-    password: String,
-    #[prost(string, tag = "3")]
-    auth: String,
-    #[prost(string, tag = "5")]
-    identity_token: String,
-}
-
 impl AuthConfig {
     fn of(auth: &Auth) -> Self {
         Self {
@@ -356,20 +291,9 @@ impl AuthConfig {
     }
 }
 
-impl std::fmt::Debug for PullImageRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PullImageRequest({:?})", self.image)
-    }
-}
-
-impl std::fmt::Debug for AuthConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(crate::secret::HIDDEN)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::messages::Image;
     use super::*;
     use proptest::prelude::*;
 
